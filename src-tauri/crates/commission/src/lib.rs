@@ -1,0 +1,2 @@
+//! See the workspace file.
+#![no_std]
