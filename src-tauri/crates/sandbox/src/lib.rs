@@ -1,1 +1,3 @@
-//! See the workspace file.
+//! Simulated devices, radio and cloud on this machine, with the real protocols between them.
+
+pub mod radio;
