@@ -12,6 +12,14 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+pub mod claim;
+pub mod device;
+pub mod dialect;
+pub mod evidence;
+pub mod fault;
+pub mod flow;
 pub mod gatt;
+pub mod network;
+pub mod policy;
 pub mod secret;
 pub mod time;

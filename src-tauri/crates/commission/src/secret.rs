@@ -131,7 +131,10 @@ mod tests {
     #[test]
     fn debug_shows_nothing_of_a_secret() {
         assert_eq!(format!("{:?}", Passphrase::new("correct horse")), "Passphrase(…)");
-        assert_eq!(format!("{:?}", SecretBytes::new(b"key".to_vec())), "SecretBytes(3 bytes)");
+        assert_eq!(
+            format!("{:?}", SecretBytes::new(b"key".to_vec())),
+            "SecretBytes(3 bytes)"
+        );
     }
 
     #[test]

@@ -1,0 +1,1 @@
+//! Espressif unified provisioning over BLE (protocomm).

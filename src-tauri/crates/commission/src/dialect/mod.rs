@@ -1,0 +1,210 @@
+//! Dialects: the BLE provisioning protocols that devices speak, as machines over bytes.
+//!
+//! A dialect takes a [`Command`], asks for GATT operations one at a time, and ends with one [`Report`]. It says what
+//! it can do ([`Capabilities`]); the flow and the window ask the capabilities, never the dialect's name.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::claim::{Claim, ClaimForm};
+use crate::device::IdentityProof;
+use crate::fault::Fault;
+use crate::gatt::{GattOp, LinkError};
+use crate::network::{Network, SeenNetwork};
+use crate::secret::{Entropy, Pop};
+use crate::time::{Moment, UnixTime};
+
+pub mod espressif;
+
+/// What a device can do, as far as it has said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Capabilities {
+    /// The session will be encrypted.
+    pub encrypted: bool,
+    /// The session is protected by a PoP.
+    pub pop: bool,
+    /// The session reuses nonces (Espressif Security 2, patch 0).
+    pub nonce_reuse: bool,
+    /// It can list the networks that it sees.
+    pub network_scan: bool,
+    /// Wrong settings can be corrected on the same link.
+    pub retry_in_place: bool,
+    /// The forms of claim it takes, best first; empty where it takes none.
+    pub claims: Vec<ClaimForm>,
+    /// It can prove its identity.
+    pub identity: bool,
+    /// It reports enrolment while the link lives.
+    pub enrol_status: bool,
+    /// It can blink.
+    pub blink: bool,
+    /// One line for a person and the log, such as `Espressif v1.1, security 2 patch 1`.
+    pub summary: String,
+}
+
+/// What a dialect can be told to do. At most one is under way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Map the endpoints and ask what the device can do. First of all; needs no session.
+    Describe,
+    /// Open the session with this PoP (none where the device wants none).
+    Open {
+        /// The PoP.
+        pop: Option<Pop>,
+        /// User name of Espressif Security 2; the usual one where absent.
+        username: Option<String>,
+    },
+    /// Prove identity over this challenge.
+    Identify {
+        /// 32 random bytes.
+        challenge: [u8; 32],
+    },
+    /// Show which device this is.
+    Blink,
+    /// List the networks that the device sees.
+    Scan,
+    /// Take the settings, without applying them.
+    SetNetwork(Network),
+    /// Take the claim: begin, all chunks, commit. Continues where a broken transfer of the same claim stopped.
+    SendClaim {
+        /// The claim.
+        claim: Claim,
+        /// Calendar time by the cloud's clock, for devices that have none.
+        now: UnixTime,
+    },
+    /// Wipe a claim that was sent.
+    AbortClaim,
+    /// Apply the settings.
+    Apply,
+    /// How is the join?
+    JoinStatus,
+    /// How is the enrolment?
+    EnrolStatus,
+    /// Forget refused settings so that others can be set, on the same link.
+    ResetNetwork,
+}
+
+/// How a join stands. "Joining" also stands before anything was applied.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Join {
+    /// Under way; attempts that the firmware still grants itself, where it says so.
+    Joining {
+        /// Attempts left.
+        attempts_left: Option<u32>,
+    },
+    /// Joined, with an address.
+    Joined {
+        /// IPv4 address as text.
+        address: String,
+    },
+    /// The access point refused the device.
+    Refused,
+    /// The network was not found.
+    NotFound,
+    /// Not connected, without a reason.
+    Disconnected,
+}
+
+/// How the device says its enrolment stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Enrol {
+    /// Not begun.
+    Waiting,
+    /// Connecting to the cloud with the claim.
+    Connecting,
+    /// Connected with the claim.
+    CloudReached,
+    /// Permanent credential received or signed.
+    IdentityIssued {
+        /// The cloud's name for it.
+        principal: String,
+    },
+    /// Registered.
+    Registered {
+        /// Its name in the cloud, where the template gives one.
+        thing: Option<String>,
+        /// The permanent credential.
+        principal: String,
+    },
+    /// Online under the permanent identity.
+    Online {
+        /// Its name in the cloud, where the template gives one.
+        thing: Option<String>,
+        /// The permanent credential.
+        principal: String,
+    },
+    /// Refused by the cloud; a fresh claim may help or not, the code tells.
+    Refused {
+        /// The cloud's code as the device received it.
+        code: String,
+        /// The cloud's words as the device received them.
+        message: String,
+    },
+    /// The endpoint could not be reached: name, TLS or connection.
+    Unreachable {
+        /// The device's own words.
+        reason: String,
+    },
+    /// The claim died before it was used.
+    ClaimExpired,
+}
+
+/// What a command came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Report {
+    /// [`Command::Describe`] is done.
+    Described(Capabilities),
+    /// [`Command::Open`] is done: both sides proved the PoP. Capabilities may have been corrected on the way.
+    Opened {
+        /// Such as `security 2 patch 1`.
+        scheme: String,
+        /// The capabilities as they now stand.
+        capabilities: Capabilities,
+    },
+    /// [`Command::Identify`] is done; nothing is verified yet.
+    Identified(IdentityProof),
+    /// [`Command::Blink`] is done.
+    Blinked,
+    /// [`Command::Scan`] is done; strongest first, one row a name.
+    Networks(Vec<SeenNetwork>),
+    /// [`Command::SetNetwork`] is done.
+    NetworkSet,
+    /// [`Command::SendClaim`] is under way; not the end.
+    ClaimProgress {
+        /// Bytes that the device has.
+        sent: u32,
+        /// Bytes in all.
+        total: u32,
+    },
+    /// [`Command::SendClaim`] is done: the device checked and stored all of it.
+    ClaimCommitted,
+    /// [`Command::AbortClaim`] is done.
+    ClaimAborted,
+    /// [`Command::Apply`] is done.
+    Applied,
+    /// [`Command::JoinStatus`] is done.
+    Join(Join),
+    /// [`Command::EnrolStatus`] is done.
+    Enrol(Enrol),
+    /// [`Command::ResetNetwork`] is done.
+    NetworkReset,
+    /// The command failed. Whether the session still stands is for [`Client::session_stands`] to say.
+    Failed(Fault),
+}
+
+/// A dialect's client half: our side of one link.
+pub trait Client {
+    /// Begins a command; a command under way is the caller's mistake and yields [`Fault::Protocol`].
+    fn begin(&mut self, command: Command, now: Moment, entropy: &mut dyn Entropy);
+    /// Takes the result of the operation that [`Client::poll_gatt`] gave last.
+    fn handle(&mut self, result: Result<Vec<u8>, LinkError>, now: Moment, entropy: &mut dyn Entropy);
+    /// Lets time pass; does something only at [`Client::poll_timeout`].
+    fn handle_timeout(&mut self, now: Moment);
+    /// The next GATT operation to do, once.
+    fn poll_gatt(&mut self) -> Option<GattOp>;
+    /// The next report, once.
+    fn poll_report(&mut self) -> Option<Report>;
+    /// When [`Client::handle_timeout`] wants to be called.
+    fn poll_timeout(&self) -> Option<Moment>;
+    /// Whether another command can follow on this session.
+    fn session_stands(&self) -> bool;
+}

@@ -1,0 +1,334 @@
+//! Every way in which commissioning one device can go wrong, as exact reasons with stable codes.
+//!
+//! The sentences for people are not here: `engine::failure` maps each fault to what happened, why that is likely and
+//! what to do now. The code is what logs, JSON output and the window's words are keyed by.
+
+use alloc::string::String;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::gatt::LinkError;
+
+/// One exact reason.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum Fault {
+    // found, linking
+    /// The device is no longer heard.
+    #[error("the device is not advertising")]
+    NotAdvertising,
+    /// The radio, the link or a GATT operation failed before the settings were applied.
+    #[error("{0}")]
+    Link(LinkError),
+    /// An endpoint that `proto-ver` or the dialect promises is not there: stale cache or broken firmware.
+    #[error("the device does not offer the endpoint {0}")]
+    EndpointMissing(String),
+    /// The device does not speak this dialect as it should.
+    #[error("the device's answer makes no sense: {0}")]
+    Protocol(String),
+
+    // proving
+    /// No PoP is known and the device wants one.
+    #[error("the device's proof of possession is needed")]
+    PopNeeded,
+    /// The device refused the PoP.
+    #[error("the proof of possession is wrong")]
+    WrongPop,
+    /// The device no longer takes any PoP.
+    #[error("the device is locked after too many wrong proofs of possession")]
+    LockedOut,
+    /// The session is not encrypted and the policy does not allow that.
+    #[error("the device offers no encryption")]
+    Unencrypted,
+    /// The session is not protected by a PoP and the policy does not allow that.
+    #[error("the device asks for no proof of possession")]
+    Unproven,
+    /// The session reuses nonces and the policy does not allow that.
+    #[error("the device's firmware reuses nonces")]
+    NonceReuse,
+    /// The device proved nothing: it does not hold the secret itself.
+    #[error("the device does not know its own proof of possession")]
+    FalseDevice,
+    /// A scheme that this version does not speak.
+    #[error("the device wants security scheme {0}")]
+    UnsupportedScheme(u32),
+
+    // identifying
+    /// The policy wants a proof of identity and the device cannot give one.
+    #[error("the device cannot prove its identity")]
+    IdentityMissing,
+    /// The proof does not hold.
+    #[error("the device's proof of identity does not hold: {0}")]
+    IdentityForged(String),
+    /// The maker's import does not list it.
+    #[error("the device {0} is not in the maker's list")]
+    UnknownDevice(String),
+    /// Its key is another than the maker registered.
+    #[error("the device {0} has another key than its maker registered")]
+    CloneSuspected(String),
+    /// The label and the device disagree about who it is.
+    #[error("the label says {label}, the device says {device}")]
+    LabelMismatch {
+        /// Serial on the label.
+        label: String,
+        /// Serial the device proved.
+        device: String,
+    },
+    /// It belongs to someone else.
+    #[error("the device belongs to another owner")]
+    OwnedByOther,
+    /// It is registered already and this is no service visit.
+    #[error("the device is commissioned already")]
+    AlreadyCommissioned,
+    /// Its firmware is too old.
+    #[error("firmware {found} is older than {needed}")]
+    FirmwareTooOld {
+        /// What it runs.
+        found: String,
+        /// What the policy needs.
+        needed: String,
+    },
+    /// No serial is known: neither a label nor an identity gave one.
+    #[error("the device's serial number is not known")]
+    SerialNeeded,
+
+    // networking
+    /// The device does not see the network.
+    #[error("the device does not see the network {0}")]
+    NetworkNotSeen(String),
+    /// The device sees the network too weakly.
+    #[error("the device sees the network {ssid} with {rssi} dBm only")]
+    NetworkWeak {
+        /// Name.
+        ssid: String,
+        /// Signal at the device, dBm.
+        rssi: i16,
+    },
+    /// The device's scan did not end.
+    #[error("the device's network scan did not end")]
+    ScanTimeout,
+    /// The device refused the settings.
+    #[error("the device refused the Wi-Fi settings (status {0})")]
+    SettingsRefused(u32),
+    /// The device cannot be corrected in place.
+    #[error("this firmware must be switched off and on before it takes new Wi-Fi settings")]
+    PowerCycleNeeded,
+
+    // crediting
+    /// The device takes no claim of ours.
+    #[error("the device cannot take a claim")]
+    CredentialsUnsupported,
+    /// The cloud gave no claim.
+    #[error("the cloud refused a claim ({code}): {message}")]
+    ClaimRefused {
+        /// The cloud's code.
+        code: String,
+        /// The cloud's words.
+        message: String,
+    },
+    /// Fresh claims kept dying before the device had them.
+    #[error("the claim expired before the device had it")]
+    ClaimExpired,
+    /// The claim does not fit.
+    #[error("the claim has {need} bytes, the device takes {has}")]
+    BufferTooSmall {
+        /// The claim's size in bytes.
+        need: u32,
+        /// What the device takes.
+        has: u32,
+    },
+    /// The device found the claim damaged or unfit.
+    #[error("the device refused the claim: {0}")]
+    ClaimRejected(String),
+
+    // joining
+    /// The access point refused the device, most likely for its passphrase.
+    #[error("the network refused the device")]
+    PassphraseRefused,
+    /// The device could not find the network when it joined.
+    #[error("the device did not find the network")]
+    NetworkNotFound,
+    /// Joined or trying, but no address in time.
+    #[error("the device got no address in time")]
+    JoinTimeout,
+
+    // enrolling, verifying, released
+    /// The cloud refused the device's enrolment.
+    #[error("enrolment was refused ({code}): {message}")]
+    EnrolmentRefused {
+        /// The cloud's code.
+        code: String,
+        /// The cloud's words.
+        message: String,
+    },
+    /// The device says that it could not reach the cloud.
+    #[error("the device could not reach the cloud: {0}")]
+    CloudUnreachableFromDevice(String),
+    /// No sign of enrolment in time.
+    #[error("the device did not enrol in time")]
+    EnrolTimeout,
+    /// Registered, but not seen online in time.
+    #[error("the device is registered but was not seen online yet")]
+    NotSeenOnline,
+    /// More or fewer than one credential is active.
+    #[error("the device has {0} active credentials instead of one")]
+    ActiveCredentials(usize),
+    /// The cloud did not release it.
+    #[error("the cloud did not release the device ({code}): {message}")]
+    ReleaseRefused {
+        /// The cloud's code.
+        code: String,
+        /// The cloud's words.
+        message: String,
+    },
+
+    // anywhere
+    /// The person is no longer signed in.
+    #[error("nobody is signed in")]
+    SignedOut,
+    /// The cloud cannot be reached.
+    #[error("the cloud cannot be reached: {0}")]
+    CloudUnreachable(String),
+    /// The cloud answered with an error.
+    #[error("the cloud answered {code}: {message}")]
+    Cloud {
+        /// Its code.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// A person stopped it.
+    #[error("stopped by a person")]
+    Cancelled,
+    /// A question stayed unanswered.
+    #[error("nobody answered in time")]
+    Unanswered,
+    /// The journal could not be written, so nothing may be done.
+    #[error("the journal cannot be written: {0}")]
+    Journal(String),
+}
+
+impl Fault {
+    /// The stable code.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NotAdvertising => "not-advertising",
+            Self::Link(error) => link_code(error),
+            Self::EndpointMissing(_) => "endpoint-missing",
+            Self::Protocol(_) => "protocol",
+            Self::PopNeeded => "pop-needed",
+            Self::WrongPop => "wrong-pop",
+            Self::LockedOut => "locked-out",
+            Self::Unencrypted => "unencrypted",
+            Self::Unproven => "unproven",
+            Self::NonceReuse => "nonce-reuse",
+            Self::FalseDevice => "false-device",
+            Self::UnsupportedScheme(_) => "unsupported-scheme",
+            Self::IdentityMissing => "identity-missing",
+            Self::IdentityForged(_) => "identity-forged",
+            Self::UnknownDevice(_) => "unknown-device",
+            Self::CloneSuspected(_) => "clone-suspected",
+            Self::LabelMismatch { .. } => "label-mismatch",
+            Self::OwnedByOther => "owned-by-other",
+            Self::AlreadyCommissioned => "already-commissioned",
+            Self::FirmwareTooOld { .. } => "firmware-too-old",
+            Self::SerialNeeded => "serial-needed",
+            Self::NetworkNotSeen(_) => "network-not-seen",
+            Self::NetworkWeak { .. } => "network-weak",
+            Self::ScanTimeout => "scan-timeout",
+            Self::SettingsRefused(_) => "settings-refused",
+            Self::PowerCycleNeeded => "power-cycle-needed",
+            Self::CredentialsUnsupported => "credentials-unsupported",
+            Self::ClaimRefused { .. } => "claim-refused",
+            Self::ClaimExpired => "claim-expired",
+            Self::BufferTooSmall { .. } => "buffer-too-small",
+            Self::ClaimRejected(_) => "claim-rejected",
+            Self::PassphraseRefused => "passphrase-refused",
+            Self::NetworkNotFound => "network-not-found",
+            Self::JoinTimeout => "join-timeout",
+            Self::EnrolmentRefused { .. } => "enrolment-refused",
+            Self::CloudUnreachableFromDevice(_) => "cloud-unreachable-from-device",
+            Self::EnrolTimeout => "enrol-timeout",
+            Self::NotSeenOnline => "not-seen-online",
+            Self::ActiveCredentials(_) => "active-credentials",
+            Self::ReleaseRefused { .. } => "release-refused",
+            Self::SignedOut => "signed-out",
+            Self::CloudUnreachable(_) => "cloud-unreachable",
+            Self::Cloud { .. } => "cloud-error",
+            Self::Cancelled => "cancelled",
+            Self::Unanswered => "unanswered",
+            Self::Journal(_) => "journal",
+        }
+    }
+}
+
+fn link_code(error: &LinkError) -> &'static str {
+    match error {
+        LinkError::NotConnected => "link-lost",
+        LinkError::Att(_) => "device-refused",
+        LinkError::NotPermitted | LinkError::InvalidLength | LinkError::NotSupported => "firmware-mismatch",
+        LinkError::NotPaired => "pairing-needed",
+        LinkError::InProgress => "device-busy",
+        LinkError::Timeout => "no-answer",
+        LinkError::OutOfReach => "out-of-reach",
+        LinkError::AdapterOff => "adapter-off",
+        LinkError::NoAdapter => "no-adapter",
+        LinkError::NoService => "no-bluetooth-service",
+        LinkError::NoPermission => "no-bluetooth-permission",
+        LinkError::Missing => "stale-cache",
+        LinkError::Other(_) => "bluetooth",
+    }
+}
+
+/// What a cloud call can end with, other than well.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum CloudError {
+    /// The session has ended and cannot be renewed: sign in again.
+    #[error("nobody is signed in")]
+    SignedOut,
+    /// No connection, no TLS, no answer in time.
+    #[error("the cloud cannot be reached: {0}")]
+    Unreachable(String),
+    /// Come back later; seconds where the cloud says how many.
+    #[error("the cloud asks to slow down")]
+    Throttled {
+        /// Seconds to wait, where stated.
+        retry_after: Option<u32>,
+    },
+    /// The cloud understood and refused.
+    #[error("the cloud refused ({code}): {message}")]
+    Refused {
+        /// Its stable code.
+        code: String,
+        /// Its words.
+        message: String,
+    },
+    /// The answer cannot be understood.
+    #[error("the cloud's answer makes no sense: {0}")]
+    Nonsense(String),
+}
+
+impl CloudError {
+    /// Whether the same call may go through later without anybody doing anything.
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Throttled { .. })
+    }
+}
+
+/// A fault as it is stored and shown: its code and its technical words.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultRecord {
+    /// The stable code.
+    pub code: String,
+    /// The technical words, free of secrets.
+    pub detail: String,
+}
+
+impl From<&Fault> for FaultRecord {
+    fn from(fault: &Fault) -> Self {
+        Self {
+            code: fault.code().into(),
+            detail: alloc::format!("{fault}"),
+        }
+    }
+}

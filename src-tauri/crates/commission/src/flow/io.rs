@@ -1,0 +1,429 @@
+//! What goes into the flow and what comes out of it.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::claim::{Claim, ClaimId, ClaimRequest, CleanupHandle, Purpose};
+use crate::device::{DialectKind, Identity, IdentityFault, IdentityProof, Serial};
+use crate::dialect::Capabilities;
+use crate::evidence::{Evidence, Observation, Snapshot, Thing};
+use crate::fault::{CloudError, Fault, FaultRecord};
+use crate::gatt::{GattOp, GattTable, LinkError, PeripheralId};
+use crate::network::{Network, SeenNetwork};
+use crate::policy::{Limits, Policy};
+use crate::secret::{Passphrase, Pop};
+use crate::time::UnixTime;
+
+/// One device's commissioning, from start to end, across restarts of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct JobId(pub Uuid);
+
+/// The stages of design.md, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Stage {
+    /// Recognised from its advertisement.
+    Found,
+    /// Connecting and mapping endpoints.
+    Linking,
+    /// Securing the session with the PoP.
+    Proving,
+    /// Checking who the device is.
+    Identifying,
+    /// Scanning, choosing and writing the network.
+    Networking,
+    /// Issuing and sending the claim.
+    Crediting,
+    /// Applying; the device joins.
+    Joining,
+    /// The device exchanges the claim.
+    Enrolling,
+    /// The permanent identity is seen online, exactly one credential is active.
+    Verifying,
+    /// Released to support and the OTA service.
+    Released,
+}
+
+/// What was decided before the start.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The job.
+    pub job: JobId,
+    /// Which device, as the radio calls it.
+    pub peripheral: PeripheralId,
+    /// Its advertised name, for people and the journal.
+    pub name: String,
+    /// The protocol it speaks.
+    pub dialect: DialectKind,
+    /// Its serial, where the label says it.
+    pub serial: Option<Serial>,
+    /// Its PoP, where known.
+    pub pop: Option<Pop>,
+    /// Espressif Security 2 user name, where the label says it.
+    pub username: Option<String>,
+    /// The network, where chosen; else the person is asked with the list of what the device sees.
+    pub network: Option<Network>,
+    /// Why it is commissioned.
+    pub purpose: Purpose,
+    /// What the organisation allows.
+    pub policy: Policy,
+    /// How long things may take.
+    pub limits: Limits,
+}
+
+/// What an earlier run of the program left, read from the journal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Remains {
+    /// A claim was asked for under this key, and nothing says that it came or was undone.
+    pub idempotency: Option<Uuid>,
+    /// A claim was issued and neither used nor undone.
+    pub claim: Option<(ClaimId, CleanupHandle)>,
+    /// Settings were, or may have been, applied: only the cloud knows how it ended.
+    pub applied: bool,
+    /// The cloud registered the device, and it is not released.
+    pub thing: Option<String>,
+    /// Credentials that were active before the visit and must be off at the end.
+    pub earlier: Vec<String>,
+    /// When the claim was issued, by the cloud's clock.
+    pub issued_at: Option<UnixTime>,
+}
+
+/// What happened outside.
+#[derive(Debug)]
+pub enum Input {
+    /// [`Action::Record`] is on disk.
+    Recorded,
+    /// [`Action::Record`] failed.
+    NotRecorded(String),
+    /// [`Action::Connect`] succeeded: linked and discovered.
+    Linked(GattTable),
+    /// [`Action::Connect`] failed.
+    NotLinked(LinkError),
+    /// The link ended by itself.
+    LinkLost,
+    /// [`Action::Disconnect`] is done (the caller need not wait for the stack).
+    Unlinked,
+    /// [`Action::Gatt`] ended.
+    Gatt(Result<Vec<u8>, LinkError>),
+    /// [`Action::CheckIdentity`] ended.
+    IdentityChecked(Result<Identity, IdentityFault>),
+    /// [`Action::Snapshot`] ended.
+    Snapshot(Result<Snapshot, CloudError>),
+    /// [`Action::Issue`] ended.
+    Issued(Result<Claim, CloudError>),
+    /// [`Action::Observe`] ended.
+    Observed(Result<Observation, CloudError>),
+    /// [`Action::Retire`] ended.
+    Retired(Result<(), CloudError>),
+    /// [`Action::Deactivate`] ended.
+    Deactivated(Result<Thing, CloudError>),
+    /// [`Action::Release`] ended.
+    ReleasedToSupport(Result<(), CloudError>),
+    /// A person answered the open [`Question`].
+    Answer(Answer),
+    /// A person stops this job.
+    Cancel,
+}
+
+/// What to do outside. Actions of one job are done in the order given; the result comes back as an [`Input`].
+/// Cloud actions may run while a GATT operation is under way.
+#[derive(Debug, PartialEq)]
+pub enum Action {
+    /// Write this down before anything that follows.
+    Record(Step),
+    /// Connect, discover, and say what the device offers.
+    Connect(PeripheralId),
+    /// Give the link back.
+    Disconnect,
+    /// One GATT operation.
+    Gatt(GattOp),
+    /// Check a proof of identity: signature, certificate chain, dates.
+    CheckIdentity(IdentityProof),
+    /// Ask the cloud what it knows of the device.
+    Snapshot(Serial),
+    /// Ask for a claim.
+    Issue(ClaimRequest),
+    /// Look at the enrolment; may take up to twenty seconds, since the cloud answers when there is news.
+    Observe {
+        /// Of which claim.
+        claim: ClaimId,
+        /// After which evidence.
+        after: u64,
+    },
+    /// Undo a claim and whatever is half-made by it.
+    Retire(CleanupHandle),
+    /// Switch an earlier credential off.
+    Deactivate {
+        /// Of which thing.
+        thing: String,
+        /// Which credential.
+        principal: String,
+    },
+    /// Release the device to support and the OTA service.
+    Release {
+        /// Which.
+        thing: String,
+        /// By which claim it came.
+        claim: ClaimId,
+    },
+}
+
+/// What became known, for the view and the journal.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// A stage begins.
+    Stage(Stage),
+    /// A fact with its source.
+    Evidence(Evidence),
+    /// What the device can do.
+    Capabilities(Capabilities),
+    /// The networks that the device sees.
+    Networks(Vec<SeenNetwork>),
+    /// The claim that the device is to get, or has; its life runs.
+    Claim {
+        /// Its name.
+        id: ClaimId,
+        /// When it dies.
+        expires: crate::time::Moment,
+    },
+    /// Bytes of the claim that the device has.
+    ClaimProgress {
+        /// So many.
+        sent: u32,
+        /// Of so many.
+        total: u32,
+    },
+    /// A person is needed; the link is kept while they think.
+    Question(Question),
+    /// The question no longer stands.
+    QuestionOver,
+    /// Something is tried again by itself.
+    Retrying {
+        /// What was wrong.
+        fault: Fault,
+        /// Which attempt begins; the first was 1.
+        attempt: u8,
+    },
+    /// The end.
+    Finished(Outcome),
+}
+
+/// What a person is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Question {
+    /// The PoP, first or again; how many tries the device is thought to grant still.
+    Pop {
+        /// Why again, if again.
+        fault: Fault,
+        /// Tries left.
+        tries_left: u8,
+    },
+    /// Which network, out of what the device sees.
+    Network {
+        /// What it sees.
+        seen: Vec<SeenNetwork>,
+    },
+    /// The network is weak or not seen at the device: go on, or choose another.
+    NetworkDoubt(Fault),
+    /// The passphrase, again.
+    Passphrase {
+        /// What the device said.
+        fault: Fault,
+        /// For which network.
+        network: String,
+    },
+}
+
+/// What a person answered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Answer {
+    /// This PoP.
+    Pop(Pop),
+    /// This network.
+    Network(Network),
+    /// This passphrase for the same network.
+    Passphrase(Passphrase),
+    /// Go on as it is.
+    GoOn,
+    /// Give this device up, undoing what was made.
+    Skip,
+}
+
+/// How a job ended: done, failed, or unknown, and nothing else (rule 2 of the design).
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// Released, with its name and its one credential.
+    Done {
+        /// Its name in the cloud, where the template gives one.
+        thing: Option<String>,
+        /// Its permanent credential.
+        principal: String,
+    },
+    /// Ended without effect on the device or with all effects undone; `undone` says whether undoing worked.
+    Failed {
+        /// Where.
+        stage: Stage,
+        /// Why.
+        fault: Fault,
+        /// Whether nothing of ours is left in the cloud.
+        undone: bool,
+    },
+    /// Nobody knows yet: the settings were applied and neither device nor cloud has said how it ended.
+    Unknown {
+        /// Where.
+        stage: Stage,
+        /// What was missing.
+        fault: Fault,
+    },
+}
+
+/// An entry of the journal: written before the effect where it has one outside. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "step", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum Step {
+    /// The job begins.
+    Started {
+        /// As the radio calls the device.
+        peripheral: PeripheralId,
+        /// Advertised name.
+        name: String,
+        /// Dialect.
+        dialect: DialectKind,
+        /// Serial, where the label says it.
+        serial: Option<Serial>,
+        /// Why.
+        purpose: Purpose,
+    },
+    /// The device is about to be linked.
+    Linking,
+    /// The device proved who it is.
+    Identified {
+        /// What it proved.
+        identity: Identity,
+    },
+    /// What the cloud knew before anything was done.
+    Snapshot {
+        /// All of it.
+        snapshot: Snapshot,
+    },
+    /// Wi-Fi settings are about to be written.
+    WritingSettings {
+        /// The network's name.
+        ssid: String,
+    },
+    /// A claim is about to be asked for.
+    Claiming {
+        /// The key under which asking again yields the same claim.
+        idempotency: Uuid,
+        /// For which device.
+        serial: Serial,
+    },
+    /// A claim came.
+    Claimed {
+        /// Its name.
+        claim: ClaimId,
+        /// How to undo it.
+        cleanup: CleanupHandle,
+        /// When it was issued, by the cloud's clock.
+        issued_at: UnixTime,
+    },
+    /// The claim is about to be sent to the device.
+    SendingClaim {
+        /// Its name.
+        claim: ClaimId,
+    },
+    /// The device has all of it.
+    ClaimCommitted {
+        /// Its name.
+        claim: ClaimId,
+    },
+    /// The settings are about to be applied. From here a lost link means unknown.
+    Applying,
+    /// The device refused the network; settings are about to be reset on the device.
+    Resetting,
+    /// A fact from outside.
+    Evidence {
+        /// All of it.
+        evidence: Evidence,
+    },
+    /// An earlier credential is about to be switched off.
+    Deactivating {
+        /// Of which thing.
+        thing: String,
+        /// Which credential.
+        principal: String,
+    },
+    /// The device is about to be released.
+    Releasing {
+        /// Which thing.
+        thing: String,
+    },
+    /// A claim is about to be undone.
+    Retiring {
+        /// How.
+        cleanup: CleanupHandle,
+    },
+    /// It is undone.
+    Retired {
+        /// How.
+        cleanup: CleanupHandle,
+    },
+    /// The end.
+    Finished {
+        /// How.
+        outcome: OutcomeRecord,
+    },
+}
+
+/// An [`Outcome`] as it is stored and shown.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "outcome", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+pub enum OutcomeRecord {
+    /// See [`Outcome::Done`].
+    Done {
+        /// Name in the cloud.
+        thing: Option<String>,
+        /// Permanent credential.
+        principal: String,
+    },
+    /// See [`Outcome::Failed`].
+    Failed {
+        /// Where.
+        stage: Stage,
+        /// Why.
+        fault: FaultRecord,
+        /// Whether nothing of ours is left in the cloud.
+        undone: bool,
+    },
+    /// See [`Outcome::Unknown`].
+    Unknown {
+        /// Where.
+        stage: Stage,
+        /// What was missing.
+        fault: FaultRecord,
+    },
+}
+
+impl From<&Outcome> for OutcomeRecord {
+    fn from(outcome: &Outcome) -> Self {
+        match outcome {
+            Outcome::Done { thing, principal } => Self::Done {
+                thing: thing.clone(),
+                principal: principal.clone(),
+            },
+            Outcome::Failed { stage, fault, undone } => Self::Failed {
+                stage: *stage,
+                fault: fault.into(),
+                undone: *undone,
+            },
+            Outcome::Unknown { stage, fault } => Self::Unknown {
+                stage: *stage,
+                fault: fault.into(),
+            },
+        }
+    }
+}
