@@ -1,1 +1,7 @@
-//! See the workspace file.
+//! The doing half of Fieldkey: radio, sign-in, cloud, keyring, journal and the loop that joins them to the flow.
+//!
+//! It does I/O and decides nothing: what to do next comes from [`commission::flow`], what went wrong becomes words in
+//! one place. Each foreign library is locked into one module: btleplug in `ble`, reqwest in `cloud::http`, rcgen in
+//! `keys`, keyring in `vault`, SQLite in `journal`.
+
+pub mod ports;

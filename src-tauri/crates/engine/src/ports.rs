@@ -1,0 +1,322 @@
+//! What the engine needs of the world, as traits, so that a test or another system can stand behind each.
+//!
+//! The real ones are in `ble`, `cloud`, `vault`, `journal` and `system`; tests and the sandbox bring their own.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use commission::claim::{Claim, ClaimId, ClaimRequest, CleanupHandle, Endpoint};
+use commission::device::{Serial, Sighting};
+use commission::evidence::{Observation, Snapshot, Thing};
+use commission::fault::CloudError;
+use commission::flow::{JobId, Step};
+use commission::gatt::{GattOp, GattTable, LinkError, PeripheralId};
+use commission::secret::Token;
+use commission::time::{Moment, UnixTime};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+use tokio::sync::mpsc;
+use url::Url;
+
+/// A Bluetooth adapter of this machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Adapter {
+    /// What the system calls it, such as `hci0`; what a person writes to choose it.
+    pub id: String,
+    /// A name for people.
+    pub name: String,
+    /// Whether it is switched on.
+    pub powered: bool,
+}
+
+/// Bluetooth LE, as a central.
+#[async_trait]
+pub trait Radio: Send + Sync {
+    /// The adapters of this machine.
+    ///
+    /// # Errors
+    /// [`LinkError::NoService`] and [`LinkError::NoPermission`] where the system's Bluetooth cannot be asked.
+    async fn adapters(&self) -> Result<Vec<Adapter>, LinkError>;
+
+    /// Listens actively (names are in the scan response) until the receiver is dropped.
+    ///
+    /// # Errors
+    /// [`LinkError::NoAdapter`], [`LinkError::AdapterOff`] and those of [`Radio::adapters`].
+    async fn scan(&self) -> Result<mpsc::Receiver<Sighting>, LinkError>;
+
+    /// Connects and discovers. Stops a scan under way first, and goes on with it later.
+    ///
+    /// # Errors
+    /// [`LinkError`]; after [`LinkError::Timeout`] the attempt has been cancelled.
+    async fn connect(&self, peripheral: &PeripheralId, timeout: Duration)
+    -> Result<Box<dyn Link>, LinkError>;
+}
+
+/// One connection to one device.
+#[async_trait]
+pub trait Link: Send + Sync {
+    /// What the device offers.
+    fn table(&self) -> &GattTable;
+
+    /// One operation; the answer is empty for a write.
+    ///
+    /// # Errors
+    /// [`LinkError`] as the stack or the device gave it.
+    async fn perform(&self, op: &GattOp) -> Result<Vec<u8>, LinkError>;
+
+    /// Resolves once the link has ended by itself.
+    fn lost(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
+
+    /// Gives the link back. BlueZ takes two seconds for it, so nothing should wait for this on the critical path.
+    async fn disconnect(&self);
+}
+
+/// Who the cloud takes the signed-in person for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CloudPerson {
+    /// The subject at the issuer.
+    pub subject: String,
+    /// A name for people.
+    pub name: String,
+    /// Roles, such as `installer` and `support`.
+    pub roles: Vec<String>,
+}
+
+/// A parameter that the provisioning template wants.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TemplateParameter {
+    /// Its name.
+    pub name: String,
+    /// Whether it must be given.
+    pub required: bool,
+    /// Its value when it is not given.
+    #[serde(default)]
+    pub default: Option<String>,
+}
+
+/// The provisioning template that claims are for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Template {
+    /// Its name.
+    pub name: String,
+    /// Whether it is switched on; where off, every enrolment would be refused.
+    pub enabled: bool,
+    /// Its parameters.
+    #[serde(default)]
+    pub parameters: Vec<TemplateParameter>,
+}
+
+/// What the cloud says before any work is begun.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preflight {
+    /// Which cloud, such as `aws-iot`.
+    pub cloud: String,
+    /// Who it takes us for.
+    pub person: CloudPerson,
+    /// What we may do: `claim`, `observe`, `retire`, `release`, `transfer`.
+    pub rights: Vec<String>,
+    /// The template.
+    pub template: Template,
+    /// Where devices will go.
+    pub endpoint: Endpoint,
+    /// How long a claim lives.
+    pub claim_life: Duration,
+    /// The cloud's time.
+    pub server_time: UnixTime,
+    /// How far this machine's calendar clock is ahead of the cloud's, in seconds; negative where behind.
+    pub clock_ahead: i64,
+}
+
+/// The cloud that devices enrol in, as a trusted user sees it.
+#[async_trait]
+pub trait Cloud: Send + Sync {
+    /// Checks sign-in, rights, template and clock.
+    ///
+    /// # Errors
+    /// [`CloudError`].
+    async fn preflight(&self) -> Result<Preflight, CloudError>;
+
+    /// What it knows of a device.
+    ///
+    /// # Errors
+    /// [`CloudError`]; an unlisted device is no error but a snapshot that says so.
+    async fn snapshot(&self, serial: &Serial) -> Result<Snapshot, CloudError>;
+
+    /// Issues a claim; repeating the request yields the same claim.
+    ///
+    /// # Errors
+    /// [`CloudError`].
+    async fn issue(&self, request: &ClaimRequest) -> Result<Claim, CloudError>;
+
+    /// Looks at an enrolment; answers at once when there is news, else within twenty seconds.
+    ///
+    /// # Errors
+    /// [`CloudError`].
+    async fn observe(&self, claim: &ClaimId, after: u64) -> Result<Observation, CloudError>;
+
+    /// Undoes a claim and what is half-made by it; idempotent.
+    ///
+    /// # Errors
+    /// [`CloudError`].
+    async fn retire(&self, cleanup: &CleanupHandle) -> Result<(), CloudError>;
+
+    /// Switches an earlier credential off and shows what is left; idempotent.
+    ///
+    /// # Errors
+    /// [`CloudError`].
+    async fn deactivate(&self, thing: &str, principal: &str) -> Result<Thing, CloudError>;
+
+    /// Releases a device to support and the OTA service; idempotent.
+    ///
+    /// # Errors
+    /// [`CloudError`].
+    async fn release(&self, thing: &str, claim: &ClaimId) -> Result<(), CloudError>;
+}
+
+/// What is kept in the OS keyring.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum VaultEntry {
+    /// The refresh token of a profile's sign-in.
+    RefreshToken {
+        /// The profile's name.
+        profile: String,
+    },
+    /// The passphrase of a network that the profile names.
+    NetworkPassphrase {
+        /// The profile's name.
+        profile: String,
+        /// The network's name.
+        ssid: String,
+    },
+}
+
+/// Why the keyring did not serve.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum VaultError {
+    /// There is no keyring on this system or session.
+    #[error("there is no keyring: {0}")]
+    Absent(String),
+    /// It is locked and was not unlocked.
+    #[error("the keyring is locked")]
+    Locked,
+    /// Anything else, as the system put it.
+    #[error("the keyring failed: {0}")]
+    Failed(String),
+}
+
+/// The OS keyring.
+#[async_trait]
+pub trait Vault: Send + Sync {
+    /// Reads an entry; `None` where there is none.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    async fn read(&self, entry: &VaultEntry) -> Result<Option<Token>, VaultError>;
+
+    /// Writes an entry.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    async fn write(&self, entry: &VaultEntry, secret: &Token) -> Result<(), VaultError>;
+
+    /// Forgets an entry; none there is no error.
+    ///
+    /// # Errors
+    /// [`VaultError`].
+    async fn forget(&self, entry: &VaultEntry) -> Result<(), VaultError>;
+}
+
+/// Why the journal did not serve.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum JournalError {
+    /// The disk or the database.
+    #[error("the journal cannot be used: {0}")]
+    Storage(String),
+    /// An entry was changed or removed after it was written.
+    #[error("the journal was changed: entry {0} does not follow from the one before")]
+    Broken(i64),
+    /// An entry was written by a newer version.
+    #[error("the journal was written by a newer version of Fieldkey: {0}")]
+    Unreadable(String),
+}
+
+/// An entry of the journal as it stands on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct JournalEntry {
+    /// Its number, rising by one.
+    pub number: i64,
+    /// Of which job.
+    pub job: JobId,
+    /// When it was written, by this machine's calendar clock.
+    pub at: UnixTime,
+    /// Who was signed in: the subject at the issuer.
+    pub person: String,
+    /// What it says.
+    #[serde(flatten)]
+    pub step: Step,
+}
+
+/// The durable record of every step, in order, never rewritten.
+#[async_trait]
+pub trait Journal: Send + Sync {
+    /// Appends an entry; once this returns, it survives a crash.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    async fn append(&self, job: JobId, person: &str, step: &Step) -> Result<(), JournalError>;
+
+    /// All entries of a job, in order.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    async fn entries(&self, job: JobId) -> Result<Vec<JournalEntry>, JournalError>;
+
+    /// All jobs, newest first, each by its first entry.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    async fn jobs(&self) -> Result<Vec<JournalEntry>, JournalError>;
+
+    /// Jobs that have no end yet, oldest first.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    async fn unfinished(&self) -> Result<Vec<JobId>, JournalError>;
+
+    /// Checks that nothing was changed; the number of entries.
+    ///
+    /// # Errors
+    /// [`JournalError::Broken`] names the first entry that does not follow.
+    async fn verify(&self) -> Result<u64, JournalError>;
+}
+
+/// Time and randomness of this machine.
+#[async_trait]
+pub trait Clock: Send + Sync {
+    /// The monotonic clock.
+    fn now(&self) -> Moment;
+    /// The calendar, for people and the journal, never for a deadline.
+    fn unix(&self) -> UnixTime;
+    /// Waits.
+    async fn sleep_until(&self, moment: Moment);
+}
+
+/// Why the system's browser did not open.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("the browser could not be opened: {0}")]
+pub struct BrowserError(pub String);
+
+/// The system's browser.
+pub trait Browser: Send + Sync {
+    /// Opens a page.
+    ///
+    /// # Errors
+    /// [`BrowserError`]; the caller then shows the address instead.
+    fn open(&self, page: &Url) -> Result<(), BrowserError>;
+}
