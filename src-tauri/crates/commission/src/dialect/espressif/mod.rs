@@ -1,1 +1,7 @@
-//! Espressif unified provisioning over BLE (protocomm).
+//! Espressif unified provisioning over BLE (protocomm), byte-compatible with esp-idf's protocomm,
+//! wifi_provisioning and network_provisioning: both the client's half and the device's.
+//!
+//! A request goes to a named endpoint (one GATT characteristic each), is encrypted by the session's security
+//! scheme, and is answered on the same characteristic. [`wire`] knows the messages, [`security`] the schemes.
+
+pub mod wire;
