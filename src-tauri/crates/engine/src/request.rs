@@ -1,0 +1,53 @@
+//! What a person, or a program for them, can ask the engine for: the only way down.
+
+use commission::claim::Purpose;
+use commission::device::Serial;
+use commission::flow::{Answer, JobId};
+use commission::gatt::PeripheralId;
+use commission::network::Network;
+use commission::secret::Pop;
+
+/// Which device is meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// The one that the list shows.
+    Peripheral(PeripheralId),
+    /// The one that advertises this name; it may not be heard yet. Where several do, the PoP tells which.
+    Name(String),
+}
+
+/// One device to commission.
+#[derive(Clone, Debug)]
+pub struct Order {
+    /// Which.
+    pub target: Target,
+    /// Its serial, where the label says it.
+    pub serial: Option<Serial>,
+    /// Its PoP, where known; else the person is asked.
+    pub pop: Option<Pop>,
+    /// Espressif Security 2 user name, where the label says it.
+    pub username: Option<String>,
+    /// The network, where chosen; else the person is asked.
+    pub network: Option<Network>,
+    /// Why it is commissioned.
+    pub purpose: Purpose,
+}
+
+/// A request.
+#[derive(Debug)]
+pub enum Request {
+    /// Listen for devices; answered by the view's list.
+    Listen,
+    /// Stop listening, as soon as no job needs to find its device.
+    StopListening,
+    /// Commission a device, under an id that the caller makes.
+    Commission(JobId, Box<Order>),
+    /// Finish what an earlier run left: settle with the cloud, undo, or both.
+    Resume(JobId),
+    /// Answer a job's question.
+    Answer(JobId, Answer),
+    /// Stop a job; it ends in a named state.
+    Cancel(JobId),
+    /// Stop all jobs.
+    CancelAll,
+}
