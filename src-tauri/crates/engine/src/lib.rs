@@ -4,4 +4,8 @@
 //! one place. Each foreign library is locked into one module: btleplug in `ble`, reqwest in `cloud::http`, rcgen in
 //! `keys`, keyring in `vault`, SQLite in `journal`.
 
+pub mod cloud;
 pub mod ports;
+
+#[cfg(test)]
+mod fixtures;
