@@ -182,13 +182,23 @@ fn read<M: Message + Default>(message: &'static str, bytes: &[u8]) -> Result<M, 
     M::decode(bytes).map_err(|_| WireError::Malformed { message })
 }
 
-fn length(field: &'static str, bytes: &[u8], min: usize, max: usize) -> Result<(), WireError> {
+pub(super) fn length(field: &'static str, bytes: &[u8], min: usize, max: usize) -> Result<(), WireError> {
     let got = bytes.len();
     if (min..=max).contains(&got) {
         Ok(())
     } else {
         Err(WireError::Length { field, min, max, got })
     }
+}
+
+/// The bytes of a field that has one size only.
+pub(super) fn exact<const LEN: usize>(field: &'static str, bytes: &[u8]) -> Result<[u8; LEN], WireError> {
+    bytes.try_into().map_err(|_| WireError::Length {
+        field,
+        min: LEN,
+        max: LEN,
+        got: bytes.len(),
+    })
 }
 
 fn code_of<T>(outcome: &Outcome<T>) -> i32 {

@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use prost::Message;
 
 use super::{
-    Nothing, Outcome, Refusal, SSID_MAX, WireError, auth_code, auth_from_code, code_of, length, read,
+    Nothing, Outcome, Refusal, SSID_MAX, WireError, auth_code, auth_from_code, code_of, exact, length, read,
 };
 use crate::network::Auth;
 
@@ -333,18 +333,11 @@ impl From<&AccessPoint> for raw::Entry {
 impl raw::Entry {
     fn typed(self) -> Result<AccessPoint, WireError> {
         length("seen network's name (SSID)", &self.ssid, 0, SSID_MAX)?;
-        let got = self.bssid.len();
-        let wrong = |_| WireError::Length {
-            field: "access point address (BSSID)",
-            min: 6,
-            max: 6,
-            got,
-        };
         Ok(AccessPoint {
             ssid: self.ssid,
             channel: self.channel,
             rssi: self.rssi,
-            bssid: self.bssid.as_slice().try_into().map_err(wrong)?,
+            bssid: exact("access point address (BSSID)", &self.bssid)?,
             auth: auth_from_code(self.auth),
         })
     }
