@@ -100,7 +100,8 @@ impl ClientKey {
         if b == Residue::ZERO || u == U512::ZERO {
             return Err(HandshakeError::WeakPublicValue);
         }
-        let base = Zeroizing::new(b - multiplier() * generator().pow(&*x));
+        let verifier = Zeroizing::new(generator().pow(&*x));
+        let base = Zeroizing::new(b - multiplier() * *verifier);
         // Both factors have 512 bits and `a` has 256, so the sum stays below 2^1024.
         let product: Zeroizing<U1024> = Zeroizing::new(u.concatenating_mul(&*x));
         let exponent = Zeroizing::new(product.wrapping_add(&self.secret.resize()));

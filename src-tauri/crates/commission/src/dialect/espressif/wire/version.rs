@@ -17,7 +17,7 @@ pub const REQUEST: &[u8] = b"ESP";
 const NAME: &str = "proto-ver answer";
 const PROV: &str = "prov";
 
-/// What a device says about itself.
+/// What a device says about itself. Its texts are a stranger's: they may hold control characters.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Version {
     /// Such as `v1.1` (ESP-IDF's wifi_provisioning) or `netprov-v1.2` (network_provisioning).
