@@ -20,6 +20,7 @@ pub mod fault;
 pub mod finding;
 pub mod flow;
 pub mod gatt;
+pub mod label;
 pub mod nearby;
 pub mod network;
 pub mod policy;

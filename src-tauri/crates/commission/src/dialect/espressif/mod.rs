@@ -4,5 +4,6 @@
 //! A request goes to a named endpoint (one GATT characteristic each), is encrypted by the session's security
 //! scheme, and is answered on the same characteristic. [`wire`] knows the messages, [`security`] the schemes.
 
+pub mod advert;
 pub mod security;
 pub mod wire;
