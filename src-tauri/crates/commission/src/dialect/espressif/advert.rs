@@ -101,7 +101,7 @@ impl RainMaker {
     /// Reads the bytes behind the company identifier; `None` where they are another product's, or cut short because
     /// a long name left no room for them.
     pub fn parse(data: &[u8]) -> Option<Self> {
-        let [rest @ ..] = data.strip_prefix(&Self::MAGIC)?;
+        let rest = data.strip_prefix(&Self::MAGIC)?;
         let &[
             version,
             customer_high,

@@ -5,5 +5,10 @@
 //! scheme, and is answered on the same characteristic. [`wire`] knows the messages, [`security`] the schemes.
 
 pub mod advert;
+pub mod blink;
+pub mod cloud_cred;
+pub mod cloud_status;
+pub mod identity;
+pub mod offer;
 pub mod security;
 pub mod wire;

@@ -175,7 +175,7 @@ pub enum WireError {
 }
 
 /// Reads a protobuf message; none of the protocol's messages is empty on the wire.
-fn read<M: Message + Default>(message: &'static str, bytes: &[u8]) -> Result<M, WireError> {
+pub(super) fn read<M: Message + Default>(message: &'static str, bytes: &[u8]) -> Result<M, WireError> {
     if bytes.is_empty() {
         return Err(WireError::Empty { message });
     }
@@ -207,7 +207,7 @@ fn code_of<T>(outcome: &Outcome<T>) -> i32 {
 
 /// A message whose fields, if any, say nothing to this program.
 #[derive(Clone, PartialEq, Message)]
-struct Nothing {}
+pub(super) struct Nothing {}
 
 /// A message that carries a status alone.
 #[derive(Clone, PartialEq, Message)]
