@@ -1,0 +1,17 @@
+//! What an organisation hands its installers, and where it is kept on this machine.
+//!
+//! In scope: the organisation profile as one TOML file, read with errors that name line, column and field, and the
+//! directory where imported profiles are kept. Not in scope: secrets. A profile holds none, so that it can be mailed;
+//! passphrases and tokens are in the OS keyring ([`crate::vault`]).
+
+mod check;
+mod document;
+mod home;
+mod profile;
+mod store;
+
+pub use document::{ProfileError, ProfileProblem};
+pub(crate) use home::make_private_dir;
+pub use home::{HOME_VARIABLE, Home, HomeError};
+pub use profile::{CloudSettings, Defaults, Maker, Profile, ProfileNetwork, SignIn};
+pub use store::{Profiles, StoreError};
