@@ -5,7 +5,9 @@
 //! `keys`, keyring in `vault`, SQLite in `journal`.
 
 pub mod cloud;
+pub mod journal;
 pub mod ports;
+pub mod settings;
 
 #[cfg(test)]
 mod fixtures;
