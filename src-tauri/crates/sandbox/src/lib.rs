@@ -8,3 +8,4 @@ pub mod ca;
 pub mod cloud;
 pub mod device;
 pub mod radio;
+pub mod scenario;

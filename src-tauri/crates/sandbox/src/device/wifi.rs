@@ -38,6 +38,8 @@ pub struct AccessPoint {
     pub hidden: bool,
     /// How it treats a device that knows the passphrase.
     pub manner: Manner,
+    /// Whether there is a way from it to the cloud.
+    pub internet: bool,
 }
 
 /// How an access point treats a device that knows the passphrase.
@@ -153,6 +155,8 @@ pub struct Lease {
     pub address: Ipv4Addr,
     /// The access point.
     pub point: Heard,
+    /// Whether there is a way to the cloud.
+    pub internet: bool,
 }
 
 /// The two reasons that firmware tells apart.
@@ -318,6 +322,7 @@ impl Station {
         Ok(Lease {
             address: self.build.address.unwrap_or(Ipv4Addr::new(192, 168, 4, 2)),
             point: heard,
+            internet: point.internet,
         })
     }
 }
@@ -342,6 +347,7 @@ mod tests {
             rssi: -50,
             hidden: false,
             manner: Manner::Welcomes,
+            internet: true,
         }
     }
 
