@@ -1,17 +1,19 @@
-//! What unit tests of several modules share: a clock that is moved by hand and a server that answers from a script.
+//! What unit tests of several modules share: a clock that is moved by hand, a server that
+//! answers from a script, a keyring in memory.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
 use ::http::{HeaderMap, Request, StatusCode};
 use async_trait::async_trait;
+use commission::secret::Token;
 use commission::time::{Moment, UnixTime};
 use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::cloud::http::{Answer, Exchange, HttpError};
-use crate::ports::Clock;
+use crate::ports::{Clock, Vault, VaultEntry, VaultError};
 
 /// 2026-01-01T00:00:00Z, when every test begins.
 pub(crate) const NEW_YEAR: i64 = 1_767_225_600;
@@ -135,5 +137,58 @@ impl Exchange for Script {
                 host: "script".into(),
             })
         })
+    }
+}
+
+/// A keyring in memory that can be told to fail.
+#[derive(Default)]
+pub(crate) struct TestVault {
+    kept: Mutex<BTreeMap<VaultEntry, Token>>,
+    fault: Mutex<Option<VaultError>>,
+    quicker: Mutex<Option<Token>>,
+}
+
+impl TestVault {
+    pub(crate) fn fail(&self, fault: Option<VaultError>) {
+        *self.fault.lock().unwrap() = fault;
+    }
+
+    /// Right after the next look somebody else replaces what was seen.
+    pub(crate) fn replace_after_read(&self, secret: Token) {
+        *self.quicker.lock().unwrap() = Some(secret);
+    }
+
+    pub(crate) fn kept(&self) -> Vec<String> {
+        let kept = self.kept.lock().unwrap();
+        kept.values().map(|token| token.reveal().to_owned()).collect()
+    }
+
+    fn check(&self) -> Result<(), VaultError> {
+        self.fault.lock().unwrap().clone().map_or(Ok(()), Err)
+    }
+}
+
+#[async_trait]
+impl Vault for TestVault {
+    async fn read(&self, entry: &VaultEntry) -> Result<Option<Token>, VaultError> {
+        self.check()?;
+        let mut kept = self.kept.lock().unwrap();
+        let seen = kept.get(entry).cloned();
+        if let Some(quicker) = self.quicker.lock().unwrap().take() {
+            kept.insert(entry.clone(), quicker);
+        }
+        Ok(seen)
+    }
+
+    async fn write(&self, entry: &VaultEntry, secret: &Token) -> Result<(), VaultError> {
+        self.check()?;
+        self.kept.lock().unwrap().insert(entry.clone(), secret.clone());
+        Ok(())
+    }
+
+    async fn forget(&self, entry: &VaultEntry) -> Result<(), VaultError> {
+        self.check()?;
+        self.kept.lock().unwrap().remove(entry);
+        Ok(())
     }
 }

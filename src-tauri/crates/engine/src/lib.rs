@@ -8,6 +8,7 @@ pub mod cloud;
 pub mod journal;
 pub mod ports;
 pub mod settings;
+pub mod signin;
 
 #[cfg(test)]
 mod fixtures;

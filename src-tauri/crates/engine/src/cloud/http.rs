@@ -93,6 +93,14 @@ pub enum HttpError {
         /// What went wrong.
         detail: String,
     },
+    /// The server answers that it cannot serve now.
+    #[error("{host} is out of order (status {status}); try again later")]
+    OutOfOrder {
+        /// Which server.
+        host: String,
+        /// The status, 429 or 5xx.
+        status: u16,
+    },
     /// The answer is too large.
     #[error("the answer of {host} has more than {MAX_BODY} bytes")]
     TooLarge {
