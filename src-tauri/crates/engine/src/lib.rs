@@ -5,6 +5,7 @@
 //! `keys`, keyring in `vault`, SQLite in `journal`.
 
 pub mod cloud;
+pub mod doctor;
 pub mod journal;
 pub mod ports;
 pub mod settings;

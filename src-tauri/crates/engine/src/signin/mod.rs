@@ -40,13 +40,12 @@ use self::loopback::Loopback;
 use crate::cloud::broker::TokenSource;
 use crate::cloud::http::Exchange;
 use crate::ports::{Browser, BrowserError, Clock, Vault, VaultEntry, VaultError};
+use crate::settings::Profile;
 
 /// How long a person may take in the browser.
 const BROWSER_TIME: Duration = Duration::from_secs(300);
 /// A token with less left than this is renewed, so that it does not die on its way; less for very short-lived ones.
 const MARGIN: Duration = Duration::from_secs(60);
-/// What is asked for where the profile says nothing else; `offline_access` brings the refresh token.
-pub const USUAL_SCOPES: [&str; 4] = ["openid", "profile", "email", "offline_access"];
 
 /// What the organisation profile says about signing in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -58,8 +57,20 @@ pub struct SignInSettings {
     pub issuer: String,
     /// What the issuer calls this program.
     pub client_id: String,
-    /// Scopes to ask for; see [`USUAL_SCOPES`].
+    /// Scopes to ask for; `offline_access` is what brings a refresh token at most issuers.
     pub scopes: Vec<String>,
+}
+
+impl SignInSettings {
+    /// As a profile has them.
+    pub fn of(profile: &Profile) -> Self {
+        Self {
+            profile: profile.name.clone(),
+            issuer: profile.sign_in.issuer.clone(),
+            client_id: profile.sign_in.client_id.clone(),
+            scopes: profile.sign_in.scopes.clone(),
+        }
+    }
 }
 
 /// Who signed in, as the issuer says.

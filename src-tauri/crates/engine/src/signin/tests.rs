@@ -8,6 +8,25 @@ use serde_json::json;
 
 const LIFE: Duration = Duration::from_secs(600);
 
+impl SignIn {
+    /// Anna, signed in with these tokens.
+    pub(crate) async fn take_in_for_test(&self, access: Token, refresh: Token) {
+        let grant = Grant {
+            access,
+            asked: self.0.clock.now(),
+            life: LIFE,
+            refresh: Some(refresh),
+            person: Some(Person {
+                subject: "anna".into(),
+                name: "Anna".into(),
+                email: None,
+                roles: vec![],
+            }),
+        };
+        self.begin(grant).await.unwrap();
+    }
+}
+
 struct Bench {
     signin: SignIn,
     script: Arc<Script>,
@@ -53,22 +72,10 @@ impl Bench {
             profile: "plant".into(),
             issuer: "https://id.example".into(),
             client_id: "fieldkey".into(),
-            scopes: USUAL_SCOPES.map(str::to_owned).to_vec(),
+            scopes: vec!["openid".into(), "offline_access".into()],
         };
         let signin = SignIn::new(settings, script.clone(), vault.clone(), clock.clone());
-        let grant = Grant {
-            access: Token::new("a0"),
-            asked: clock.now(),
-            life: LIFE,
-            refresh: Some(Token::new("r0")),
-            person: Some(Person {
-                subject: "anna".into(),
-                name: "Anna".into(),
-                email: None,
-                roles: vec![],
-            }),
-        };
-        signin.begin(grant).await.unwrap();
+        signin.take_in_for_test(Token::new("a0"), Token::new("r0")).await;
         Self {
             signin,
             script,
