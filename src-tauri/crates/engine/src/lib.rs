@@ -1,15 +1,19 @@
 //! The doing half of Fieldkey: radio, sign-in, cloud, keyring, journal and the loop that joins them to the flow.
 //!
 //! It does I/O and decides nothing: what to do next comes from [`commission::flow`], what went wrong becomes words in
-//! one place. Each foreign library is locked into one module: btleplug in `ble`, reqwest in `cloud::http`, rcgen in
-//! `keys`, keyring in `vault`, SQLite in `journal`.
+//! one place. Each foreign library is locked into one module: btleplug in `ble`, reqwest in `cloud::http`, keyring in
+//! `vault`, SQLite in `journal`.
 
 pub mod cloud;
 pub mod doctor;
+pub mod identity;
 pub mod journal;
+pub mod keys;
 pub mod ports;
 pub mod settings;
 pub mod signin;
+pub mod system;
+pub mod vault;
 
 #[cfg(test)]
 mod fixtures;

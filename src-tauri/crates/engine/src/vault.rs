@@ -1,0 +1,236 @@
+//! The OS keyring: Secret Service on Linux, Keychain on macOS, Credential Manager on Windows.
+//!
+//! One function here reads it and one writes it. Where a system has none, [`MemoryVault`] keeps what is needed until
+//! the program ends, and the person is told. Not in scope: what is kept ([`VaultEntry`]).
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use commission::secret::{SecretBytes, Token};
+use keyring::{Entry, Error};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+use crate::ports::{Vault, VaultEntry, VaultError};
+
+/// The program's name within the keyring.
+const SERVICE: &str = "fieldkey";
+/// How long a person may take to unlock the keyring when the system asks for it.
+const UNLOCK: Duration = Duration::from_secs(120);
+
+/// The keyring where there is one that works, else memory; in that case also why, to be told to the person.
+pub async fn detect() -> (Arc<dyn Vault>, Option<VaultError>) {
+    // What is not there is looked for like what is, so this finds out whether the keyring answers.
+    let nothing = VaultEntry::RefreshToken {
+        profile: String::new(),
+    };
+    match KeyringVault.read(&nothing).await {
+        Ok(_) => (Arc::new(KeyringVault), None),
+        Err(error) => (Arc::new(MemoryVault::default()), Some(error)),
+    }
+}
+
+/// The OS keyring.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KeyringVault;
+
+#[async_trait]
+impl Vault for KeyringVault {
+    async fn read(&self, entry: &VaultEntry) -> Result<Option<Token>, VaultError> {
+        let account = account(entry);
+        in_thread(move || read(&account)).await
+    }
+
+    async fn write(&self, entry: &VaultEntry, secret: &Token) -> Result<(), VaultError> {
+        let (account, secret) = (account(entry), secret.clone());
+        in_thread(move || write(&account, Some(&secret))).await
+    }
+
+    async fn forget(&self, entry: &VaultEntry) -> Result<(), VaultError> {
+        let account = account(entry);
+        in_thread(move || write(&account, None)).await
+    }
+}
+
+/// Keeps secrets until the program ends.
+#[derive(Debug, Default)]
+pub struct MemoryVault {
+    kept: Mutex<BTreeMap<VaultEntry, Token>>,
+}
+
+#[async_trait]
+impl Vault for MemoryVault {
+    async fn read(&self, entry: &VaultEntry) -> Result<Option<Token>, VaultError> {
+        let kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(kept.get(entry).cloned())
+    }
+
+    async fn write(&self, entry: &VaultEntry, secret: &Token) -> Result<(), VaultError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.insert(entry.clone(), secret.clone());
+        Ok(())
+    }
+
+    async fn forget(&self, entry: &VaultEntry) -> Result<(), VaultError> {
+        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.remove(entry);
+        Ok(())
+    }
+}
+
+/// The one function that reads the keyring.
+fn read(account: &str) -> Result<Option<Token>, VaultError> {
+    let secret = Entry::new(SERVICE, account)
+        .and_then(|entry| entry.get_secret())
+        .map(SecretBytes::new);
+    match secret {
+        Ok(secret) => match str::from_utf8(secret.reveal()) {
+            Ok(text) => Ok(Some(Token::new(text))),
+            Err(_) => Err(VaultError::Failed(format!(
+                "the entry {account} of {SERVICE} is no text; remove it"
+            ))),
+        },
+        Err(Error::NoEntry) => Ok(None),
+        Err(error) => Err(classify(&error)),
+    }
+}
+
+/// The one function that writes the keyring; without a secret the entry goes.
+fn write(account: &str, secret: Option<&Token>) -> Result<(), VaultError> {
+    let written = Entry::new(SERVICE, account).and_then(|entry| match secret {
+        Some(secret) => entry.set_secret(secret.reveal().as_bytes()),
+        None => entry.delete_credential(),
+    });
+    match written {
+        Ok(()) => Ok(()),
+        Err(Error::NoEntry) if secret.is_none() => Ok(()),
+        Err(error) => Err(classify(&error)),
+    }
+}
+
+/// What the entry is called in the keyring. `/` keeps the parts apart, so a part's own is written otherwise.
+fn account(entry: &VaultEntry) -> String {
+    let part = |text: &str| text.replace('%', "%25").replace('/', "%2F");
+    match entry {
+        VaultEntry::RefreshToken { profile } => format!("sign-in/{}", part(profile)),
+        VaultEntry::NetworkPassphrase { profile, ssid } => {
+            format!("network/{}/{}", part(profile), part(ssid))
+        }
+    }
+}
+
+fn classify(error: &Error) -> VaultError {
+    // The first attempt to reach the keyring decides for the whole process; its reason is kept there.
+    if let (Error::NoDefaultStore, Err(reason)) = (error, Entry::store_status()) {
+        return VaultError::Absent(reason.to_string());
+    }
+    let text = error.to_string();
+    let says = |words: &[&str]| words.iter().any(|word| text.contains(word));
+    if says(&["ServiceUnknown", "NameHasNoOwner", "no secret service provider"]) {
+        VaultError::Absent(text)
+    } else if says(&["result not returned"]) {
+        // Secret Service, 6: a keyring without a default collection has nowhere to write to.
+        VaultError::Failed("it has no default keyring; make one in your keyring program".to_owned())
+    } else if matches!(error, Error::NoStorageAccess(_)) || says(&["object locked", "IsLocked"]) {
+        VaultError::Locked
+    } else {
+        VaultError::Failed(text)
+    }
+}
+
+/// Runs a call that may wait for a person. A thread of its own rather than one of tokio's, because a runtime that ends
+/// waits for those, and the person may have walked off.
+async fn in_thread<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, VaultError> + Send + 'static,
+) -> Result<T, VaultError> {
+    let (answer, answered) = oneshot::channel();
+    thread::Builder::new()
+        .name("keyring".to_owned())
+        .spawn(move || {
+            // Nobody waits any more after the time-out.
+            let _ = answer.send(work());
+        })
+        .map_err(|error| VaultError::Failed(error.to_string()))?;
+    match timeout(UNLOCK, answered).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(VaultError::Failed("the keyring's library broke off".to_owned())),
+        Err(_) => Err(VaultError::Locked),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn passphrase(profile: &str, ssid: &str) -> VaultEntry {
+        VaultEntry::NetworkPassphrase {
+            profile: profile.into(),
+            ssid: ssid.into(),
+        }
+    }
+
+    #[test]
+    fn no_two_entries_share_an_account() {
+        let entries = [
+            passphrase("a/b", "c"),
+            passphrase("a", "b/c"),
+            passphrase("a%2Fb", "c"),
+            VaultEntry::RefreshToken {
+                profile: "a/b/c".into(),
+            },
+        ];
+        let accounts: std::collections::BTreeSet<_> = entries.iter().map(account).collect();
+        assert_eq!(accounts.len(), entries.len(), "{accounts:?}");
+    }
+
+    #[test]
+    fn a_locked_keyring_is_told_apart_from_a_missing_one() {
+        let said = |text: &str| Box::<dyn std::error::Error + Send + Sync>::from(text);
+        for (error, class) in [
+            (
+                Error::NoStorageAccess(said("SS error: prompt dismissed")),
+                VaultError::Locked,
+            ),
+            (
+                Error::PlatformFailure(said("SS Error: object locked")),
+                VaultError::Locked,
+            ),
+            (
+                Error::PlatformFailure(said(
+                    "zbus fdo error: org.freedesktop.DBus.Error.ServiceUnknown: x",
+                )),
+                VaultError::Absent(
+                    "Platform failure: zbus fdo error: org.freedesktop.DBus.Error.ServiceUnknown: x".into(),
+                ),
+            ),
+            (
+                Error::NoStorageAccess(said("SS error: result not returned from SS API")),
+                VaultError::Failed("it has no default keyring; make one in your keyring program".into()),
+            ),
+            (
+                Error::BadEncoding(b"hunter22".to_vec()),
+                VaultError::Failed("Password data is not valid UTF-8".into()),
+            ),
+        ] {
+            assert_eq!(classify(&error), class);
+        }
+    }
+
+    #[tokio::test]
+    async fn memory_keeps_overwrites_and_forgets() {
+        let vault = MemoryVault::default();
+        let entry = passphrase("Acme", "plant");
+        assert_eq!(vault.read(&entry).await, Ok(None));
+        for text in ["first", "second"] {
+            vault.write(&entry, &Token::new(text)).await.unwrap();
+            assert_eq!(vault.read(&entry).await, Ok(Some(Token::new(text))));
+        }
+        assert_eq!(vault.read(&passphrase("Acme", "other")).await, Ok(None));
+        vault.forget(&entry).await.unwrap();
+        vault.forget(&entry).await.unwrap();
+        assert_eq!(vault.read(&entry).await, Ok(None));
+    }
+}
