@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
-use super::mqtt::{Credentials, MqttError, Session, Version};
+use super::mqtt::{Material, MqttError, Session, Version};
 use super::pace::Pace;
 use super::storage::Permanent;
 
@@ -35,14 +35,10 @@ const DEFAULT_DATA_TOPIC: &str = "dt/{name}/state";
 /// What was pushed to the device: the claim and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// Claim certificate chain, PEM.
-    pub chain_pem: String,
-    /// The claim's key.
-    pub key: PrivateKeyPem,
+    /// The claim's certificate and key, and whom to trust at the endpoint.
+    pub material: Material,
     /// Where to go.
     pub endpoint: Endpoint,
-    /// Whom to trust there, PEM.
-    pub ca_pem: String,
     /// The provisioning template.
     pub template: String,
     /// What to hand back when registering.
@@ -103,8 +99,7 @@ enum Trouble {
 /// A credential that the cloud made and has not registered yet.
 struct Pending {
     certificate_id: String,
-    certificate_pem: String,
-    key: PrivateKeyPem,
+    material: Material,
     ownership_token: String,
     /// Registering was asked for, so that it may have happened although no answer came.
     asked: bool,
@@ -245,18 +240,16 @@ async fn live(
 }
 
 async fn open_permanent(permanent: &Permanent, habits: &Habits) -> Result<Session, MqttError> {
-    let credentials = Credentials {
-        endpoint: &permanent.endpoint,
-        ca_pem: &permanent.ca_pem,
-        chain_pem: &permanent.certificate_pem,
-        key: &permanent.key,
-    };
     let client_id = permanent.thing.as_deref().unwrap_or(habits.serial.as_str());
+    let Permanent {
+        endpoint, material, ..
+    } = permanent;
     Session::open(
         habits.version,
         client_id,
         habits.keep_alive,
-        credentials,
+        endpoint,
+        material,
         ANSWER_LIMIT,
     )
     .await
@@ -286,19 +279,15 @@ async fn attempt(
     pending: &mut Option<Pending>,
     progress: &watch::Sender<Enrol>,
 ) -> Result<Permanent, Trouble> {
-    let credentials = Credentials {
-        endpoint: &order.endpoint,
-        ca_pem: &order.ca_pem,
-        chain_pem: &order.chain_pem,
-        key: &order.key,
-    };
     // Never the name that it will have: one client id may connect only once a second.
     let client_id = format!("{}-claim-{tries}", habits.serial);
+    let (version, keep_alive) = (habits.version, habits.keep_alive);
     let mut session = Session::open(
-        habits.version,
+        version,
         &client_id,
-        habits.keep_alive,
-        credentials,
+        keep_alive,
+        &order.endpoint,
+        &order.material,
         ANSWER_LIMIT,
     )
     .await?;
@@ -306,7 +295,7 @@ async fn attempt(
 
     let credential = match pending {
         Some(credential) => credential,
-        None => pending.insert(create(&mut session, habits).await?),
+        None => pending.insert(create(&mut session, order, habits).await?),
     };
     progress.send_replace(Enrol::IdentityIssued {
         principal: credential.certificate_id.clone(),
@@ -328,7 +317,7 @@ async fn attempt(
     Ok(credential.become_permanent(order, habits, registered))
 }
 
-async fn create(session: &mut Session, habits: &Habits) -> Result<Pending, Trouble> {
+async fn create(session: &mut Session, order: &Order, habits: &Habits) -> Result<Pending, Trouble> {
     let (created, key): (Created, _) = match habits.key {
         KeyMaker::Csr => {
             let (key, csr) = signing_request(&habits.serial).map_err(|e| Trouble::Local(e.to_string()))?;
@@ -346,10 +335,10 @@ async fn create(session: &mut Session, habits: &Habits) -> Result<Pending, Troub
     let key = key
         .or_else(|| created.private_key.map(PrivateKeyPem::new))
         .ok_or_else(|| Trouble::Local("the cloud sent no private key".into()))?;
+    let ca = order.material.ca.clone();
     Ok(Pending {
         certificate_id: created.certificate_id,
-        certificate_pem: created.certificate_pem,
-        key,
+        material: Material::from_pem(ca, &created.certificate_pem, key.reveal())?,
         ownership_token: created.certificate_ownership_token,
         asked: false,
     })
@@ -403,14 +392,12 @@ impl Pending {
         let mut configuration = registered.device_configuration;
         Permanent {
             certificate_id: self.certificate_id.clone(),
-            certificate_pem: self.certificate_pem.clone(),
-            key: self.key.clone(),
+            material: self.material.clone(),
             data_topic: configuration
                 .remove("dataTopic")
                 .unwrap_or_else(|| DEFAULT_DATA_TOPIC.replace("{name}", name)),
             thing: registered.thing_name,
             endpoint: order.endpoint.clone(),
-            ca_pem: order.ca_pem.clone(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! radio that carries their words (`radio`) and the words themselves (`commission::dialect`).
 
 pub mod enrol;
+pub mod firmware;
 pub mod maker;
 pub mod mqtt;
 pub mod pace;

@@ -9,11 +9,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commission::claim::Endpoint;
-use commission::secret::PrivateKeyPem;
+use commission::secret::SecretBytes;
 use rumqttc::{self as v3, QoS, TlsConfiguration, Transport, v5};
 use rustls::crypto::ring;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::sign::CertifiedKey;
 use rustls::{AlertDescription, ClientConfig, RootCertStore};
 use serde::{Deserialize, Serialize};
 
@@ -38,17 +39,56 @@ pub enum Version {
     V5,
 }
 
-/// Who connects, where, and as whom.
-#[derive(Clone, Copy, Debug)]
-pub struct Credentials<'a> {
-    /// Where.
-    pub endpoint: &'a Endpoint,
-    /// Whom to trust there, PEM.
-    pub ca_pem: &'a str,
-    /// Certificate chain, PEM, leaf first.
-    pub chain_pem: &'a str,
-    /// Its key.
-    pub key: &'a PrivateKeyPem,
+/// A credential and whom to trust with it, in DER as devices keep it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Material {
+    /// Authorities that vouch for the endpoint.
+    pub ca: Vec<Vec<u8>>,
+    /// Certificate chain, leaf first.
+    pub chain: Vec<Vec<u8>>,
+    /// Its private key: PKCS #8, SEC1 or PKCS #1.
+    pub key: SecretBytes,
+}
+
+impl Material {
+    /// The same from PEM, as clouds send it.
+    ///
+    /// # Errors
+    /// [`MqttError::Material`] where a text is no PEM of its kind.
+    pub fn from_pem(ca: Vec<Vec<u8>>, chain_pem: &str, key_pem: &str) -> Result<Self, MqttError> {
+        let chain = CertificateDer::pem_slice_iter(chain_pem.as_bytes())
+            .map(|der| der.map(|der| der.to_vec()).map_err(|e| unfit(&e)))
+            .collect::<Result<_, _>>()?;
+        let key = PrivateKeyDer::from_pem_slice(key_pem.as_bytes()).map_err(|e| unfit(&e))?;
+        Ok(Self {
+            ca,
+            chain,
+            key: SecretBytes::new(key.secret_der().to_vec()),
+        })
+    }
+
+    /// Whether the key is the leaf certificate's.
+    ///
+    /// # Errors
+    /// [`MqttError::Material`] where one of the two cannot be read, or they are no pair.
+    pub fn check_pair(&self) -> Result<(), MqttError> {
+        let (chain, key) = self.parsed()?;
+        let key = ring::sign::any_supported_type(&key).map_err(|e| unfit(&e))?;
+        CertifiedKey::new(chain, key).keys_match().map_err(|e| unfit(&e))
+    }
+
+    fn parsed(&self) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), MqttError> {
+        let key = PrivateKeyDer::try_from(self.key.reveal().to_vec())
+            .map_err(|why| MqttError::Material(why.to_owned()))?;
+        Ok((
+            self.chain.iter().cloned().map(CertificateDer::from).collect(),
+            key,
+        ))
+    }
+}
+
+fn unfit(error: &dyn StdError) -> MqttError {
+    MqttError::Material(error.to_string())
 }
 
 /// Why a connection did not do what was asked.
@@ -125,11 +165,12 @@ impl Session {
         version: Version,
         client_id: &str,
         keep_alive: Duration,
-        credentials: Credentials<'_>,
+        endpoint: &Endpoint,
+        material: &Material,
         limit: Duration,
     ) -> Result<Self, MqttError> {
-        let tls = Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(tls(credentials)?)));
-        let Endpoint { host, port } = credentials.endpoint;
+        let tls = Transport::tls_with_config(TlsConfiguration::Rustls(Arc::new(tls(material)?)));
+        let Endpoint { host, port } = endpoint;
         let keep_alive = keep_alive.max(SHORTEST_KEEP_ALIVE);
         let (client, events) = match version {
             Version::V3 => {
@@ -431,16 +472,14 @@ fn of_io(error: &io::Error) -> MqttError {
     }
 }
 
-fn tls(credentials: Credentials<'_>) -> Result<ClientConfig, MqttError> {
-    let unfit = |error: &dyn StdError| MqttError::Material(error.to_string());
+fn tls(material: &Material) -> Result<ClientConfig, MqttError> {
     let mut roots = RootCertStore::empty();
-    for root in CertificateDer::pem_slice_iter(credentials.ca_pem.as_bytes()) {
-        roots.add(root.map_err(|e| unfit(&e))?).map_err(|e| unfit(&e))?;
+    for root in &material.ca {
+        roots
+            .add(CertificateDer::from(root.clone()))
+            .map_err(|e| unfit(&e))?;
     }
-    let chain = CertificateDer::pem_slice_iter(credentials.chain_pem.as_bytes())
-        .collect::<Result<Vec<_>, _>>()
-        .map_err(|e| unfit(&e))?;
-    let key = PrivateKeyDer::from_pem_slice(credentials.key.reveal().as_bytes()).map_err(|e| unfit(&e))?;
+    let (chain, key) = material.parsed()?;
     ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_safe_default_protocol_versions()
         .map_err(|e| unfit(&e))?

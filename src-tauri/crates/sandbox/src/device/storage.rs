@@ -13,11 +13,12 @@ use base64::prelude::BASE64_STANDARD;
 use commission::claim::Endpoint;
 use commission::device::{Serial, SignatureScheme};
 use commission::network::Ssid;
-use commission::secret::{Passphrase, PrivateKeyPem};
+use commission::secret::{Passphrase, PrivateKeyPem, SecretBytes};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use super::maker::FactoryKey;
+use super::mqtt::Material;
 use super::wifi::WifiSettings;
 
 /// Why a device's file could not be read or written.
@@ -46,16 +47,12 @@ pub enum StorageError {
 pub struct Permanent {
     /// The cloud's name for the certificate.
     pub certificate_id: String,
-    /// The certificate, PEM.
-    pub certificate_pem: String,
-    /// Its private key.
-    pub key: PrivateKeyPem,
+    /// Certificate and key, and whom to trust at the endpoint.
+    pub material: Material,
     /// The device's name in the cloud, where the template made one.
     pub thing: Option<String>,
     /// Where it connects.
     pub endpoint: Endpoint,
-    /// Whom it trusts there, PEM.
-    pub ca_pem: String,
     /// Where it publishes.
     pub data_topic: String,
 }
@@ -200,7 +197,7 @@ struct Record {
 struct FactoryRecord {
     scheme: SignatureScheme,
     private_key_pem: String,
-    /// Base64 of DER, leaf first.
+    /// Base64 of DER, leaf first, here and below.
     chain: Vec<String>,
 }
 
@@ -215,11 +212,11 @@ struct WifiRecord {
 #[serde(deny_unknown_fields)]
 struct PermanentRecord {
     certificate_id: String,
-    certificate_pem: String,
-    private_key_pem: String,
+    chain: Vec<String>,
+    private_key: String,
+    ca: Vec<String>,
     thing: Option<String>,
     endpoint: Endpoint,
-    ca_pem: String,
     data_topic: String,
 }
 
@@ -229,11 +226,7 @@ impl From<&Kept> for Record {
             factory: kept.factory.as_ref().map(|factory| FactoryRecord {
                 scheme: factory.scheme(),
                 private_key_pem: factory.private_key().reveal().to_owned(),
-                chain: factory
-                    .chain()
-                    .iter()
-                    .map(|der| BASE64_STANDARD.encode(der))
-                    .collect(),
+                chain: to_base64(factory.chain()),
             }),
             wifi: kept.wifi.as_ref().map(|wifi| WifiRecord {
                 ssid_hex: hex::encode(wifi.ssid.as_bytes()),
@@ -241,11 +234,11 @@ impl From<&Kept> for Record {
             }),
             permanent: kept.permanent.as_ref().map(|permanent| PermanentRecord {
                 certificate_id: permanent.certificate_id.clone(),
-                certificate_pem: permanent.certificate_pem.clone(),
-                private_key_pem: permanent.key.reveal().to_owned(),
+                chain: to_base64(&permanent.material.chain),
+                private_key: BASE64_STANDARD.encode(permanent.material.key.reveal()),
+                ca: to_base64(&permanent.material.ca),
                 thing: permanent.thing.clone(),
                 endpoint: permanent.endpoint.clone(),
-                ca_pem: permanent.ca_pem.clone(),
                 data_topic: permanent.data_topic.clone(),
             }),
         }
@@ -258,11 +251,7 @@ impl Record {
             .factory
             .as_mut()
             .map(|record| {
-                let chain = record
-                    .chain
-                    .iter()
-                    .map(|text| BASE64_STANDARD.decode(text).map_err(|error| error.to_string()))
-                    .collect::<Result<_, _>>()?;
+                let chain = from_base64(&record.chain)?;
                 let key = PrivateKeyPem::new(std::mem::take(&mut record.private_key_pem));
                 FactoryKey::restore(record.scheme, &key, chain).map_err(|error| error.to_string())
             })
@@ -278,21 +267,44 @@ impl Record {
                 })
             })
             .transpose()?;
-        let permanent = self.permanent.as_mut().map(|record| Permanent {
-            certificate_id: std::mem::take(&mut record.certificate_id),
-            certificate_pem: std::mem::take(&mut record.certificate_pem),
-            key: PrivateKeyPem::new(std::mem::take(&mut record.private_key_pem)),
-            thing: record.thing.take(),
-            endpoint: record.endpoint.clone(),
-            ca_pem: std::mem::take(&mut record.ca_pem),
-            data_topic: std::mem::take(&mut record.data_topic),
-        });
+        let permanent = self
+            .permanent
+            .as_mut()
+            .map(|record| {
+                let key = Zeroizing::new(std::mem::take(&mut record.private_key));
+                let key = BASE64_STANDARD
+                    .decode(key.as_bytes())
+                    .map_err(|error| error.to_string())?;
+                Ok::<_, String>(Permanent {
+                    certificate_id: std::mem::take(&mut record.certificate_id),
+                    material: Material {
+                        ca: from_base64(&record.ca)?,
+                        chain: from_base64(&record.chain)?,
+                        key: SecretBytes::new(key),
+                    },
+                    thing: record.thing.take(),
+                    endpoint: record.endpoint.clone(),
+                    data_topic: std::mem::take(&mut record.data_topic),
+                })
+            })
+            .transpose()?;
         Ok(Kept {
             factory,
             wifi,
             permanent,
         })
     }
+}
+
+fn to_base64(ders: &[Vec<u8>]) -> Vec<String> {
+    ders.iter().map(|der| BASE64_STANDARD.encode(der)).collect()
+}
+
+fn from_base64(texts: &[String]) -> Result<Vec<Vec<u8>>, String> {
+    texts
+        .iter()
+        .map(|text| BASE64_STANDARD.decode(text).map_err(|error| error.to_string()))
+        .collect()
 }
 
 impl Drop for Record {
@@ -304,7 +316,7 @@ impl Drop for Record {
             passphrase.zeroize();
         }
         if let Some(permanent) = &mut self.permanent {
-            permanent.private_key_pem.zeroize();
+            permanent.private_key.zeroize();
         }
     }
 }
@@ -327,14 +339,16 @@ mod tests {
             }),
             permanent: Some(Permanent {
                 certificate_id: "ab12".into(),
-                certificate_pem: "certificate".into(),
-                key: PrivateKeyPem::new("key"),
+                material: Material {
+                    ca: vec![b"ca".to_vec()],
+                    chain: vec![b"leaf".to_vec(), b"issuer".to_vec()],
+                    key: SecretBytes::new(b"key".to_vec()),
+                },
                 thing: Some("FK-1".into()),
                 endpoint: Endpoint {
                     host: "localhost".into(),
                     port: 8883,
                 },
-                ca_pem: "ca".into(),
                 data_topic: "dt/FK-1/state".into(),
             }),
         }

@@ -5,12 +5,13 @@ use std::net::Ipv4Addr;
 use std::time::Duration;
 
 use commission::device::Serial;
+use commission::dialect::espressif::advert::EXAMPLE_SERVICE;
 use commission::network::{Auth, Network as Checked, Ssid};
 use commission::secret::Pop;
 use sha2::{Digest, Sha256};
 
 use super::place::{Document, ScenarioError};
-use super::{DeviceSpec, EXAMPLE_SERVICE, EnrolSpec, FirmwareFaults, Provisioning, Scenario, Security, form};
+use super::{DeviceSpec, EnrolSpec, FirmwareFaults, Provisioning, Scenario, Security, form};
 use crate::cloud::{CloudConfig, MakerDevice, User};
 use crate::device::maker::IdentityKind;
 use crate::device::wifi::{AccessPoint, StationBuild, WifiTimes};

@@ -21,9 +21,6 @@ use crate::device::mqtt::Version;
 use crate::device::wifi::{AccessPoint, StationBuild};
 use crate::radio::peripheral::Address;
 
-/// The service UUID that Espressif's example firmware and RainMaker use, and most products copied.
-pub const EXAMPLE_SERVICE: Uuid = Uuid::from_u128(0x021a_9004_0382_4aea_bff4_6b3f_1c5a_dfb4);
-
 /// The scenarios that come with the sandbox, by name.
 pub const BUILT_IN: [(&str, &str); 2] = [
     ("demo", include_str!("demo.toml")),

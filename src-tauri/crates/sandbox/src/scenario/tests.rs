@@ -1,5 +1,6 @@
 use super::*;
 use crate::device::wifi::Manner;
+use commission::dialect::espressif::advert::EXAMPLE_SERVICE;
 
 fn refused(text: &str) -> ScenarioError {
     match Scenario::parse(text) {
