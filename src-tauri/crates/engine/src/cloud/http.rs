@@ -369,11 +369,11 @@ fn reason(host: &str, error: &reqwest::Error) -> HttpError {
     let mut deepest = String::new();
     let mut cause: Option<&(dyn StdError + 'static)> = error.source();
     while let Some(inner) = cause {
-        if let Some(tls) = tls_error(inner) {
+        if let Some(tls) = inner.downcast_ref::<rustls::Error>() {
             return tls_reason(host, tls);
         }
         deepest = inner.to_string();
-        cause = inner.source();
+        cause = below(inner);
     }
     if error.is_connect() {
         return HttpError::Unreachable {
@@ -387,12 +387,13 @@ fn reason(host: &str, error: &reqwest::Error) -> HttpError {
     }
 }
 
-/// An `io::Error` does not list what it carries as its cause.
-fn tls_error<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e rustls::Error> {
-    error.downcast_ref::<rustls::Error>().or_else(|| {
-        let carried = error.downcast_ref::<io::Error>()?.get_ref()?;
-        carried.downcast_ref::<rustls::Error>()
-    })
+/// The next cause. An `io::Error` that carries another error names that one's cause as its own and so leaves it out.
+fn below<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e (dyn StdError + 'static)> {
+    let carried = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+    match carried {
+        Some(carried) => Some(carried),
+        None => error.source(),
+    }
 }
 
 fn tls_reason(host: String, error: &rustls::Error) -> HttpError {
@@ -485,6 +486,35 @@ mod tests {
             matches!(&error, Some(HttpError::Unreachable { detail, .. }) if detail.contains("refused")),
             "{error:?}"
         );
+    }
+
+    #[test]
+    fn each_trouble_with_a_certificate_has_its_own_advice() {
+        let host = || "h".to_owned();
+        let table = [
+            (
+                CertificateError::Expired,
+                HttpError::CertificateDate { host: host() },
+            ),
+            (
+                CertificateError::NotValidYet,
+                HttpError::CertificateDate { host: host() },
+            ),
+            (
+                CertificateError::UnknownIssuer,
+                HttpError::Untrusted { host: host() },
+            ),
+            (
+                CertificateError::NotValidForName,
+                HttpError::WrongServer { host: host() },
+            ),
+        ];
+        for (fault, expected) in table {
+            let error = rustls::Error::InvalidCertificate(fault);
+            assert_eq!(tls_reason(host(), &error), expected);
+        }
+        let other = tls_reason(host(), &rustls::Error::HandshakeNotComplete);
+        assert!(matches!(other, HttpError::Tls { .. }));
     }
 
     #[test]

@@ -915,6 +915,61 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_device_code_is_asked_for_at_the_pace_that_the_issuer_wants() {
+        let (key, clock) = (Key::new("k1"), Arc::new(TestClock::default()));
+        let mut offered: Value = serde_json::from_slice(&discovery().body).unwrap();
+        offered["device_authorization_endpoint"] = json!("https://id.example/device");
+        let code = json!({
+            "device_code": "dc", "user_code": "ABCD-EFGH", "verification_uri": "https://id.example/d",
+            "expires_in": 600, "interval": 5
+        });
+        let waiting = |code: &str| answer(400, &json!({ "error": code }).to_string());
+        let script = Arc::new(Script::new([
+            answer(200, &offered.to_string()),
+            key.jwks(),
+            answer(200, &code.to_string()),
+            waiting("authorization_pending"),
+            waiting("slow_down"),
+            key.tokens(claims(&Nonce::new("none was sent".into())), "at"),
+        ]));
+        let issuer = issuer(&script, &clock).await;
+        let attempt = issuer
+            .device_attempt()
+            .await
+            .unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(attempt.user_code, "ABCD-EFGH");
+        let poll = tokio::spawn(async move { issuer.poll(&attempt).await.map(|grant| grant.person) });
+        // Asked at once, after five seconds, and after ten more since it was too fast.
+        for (polls, pause) in [(1, 5), (2, 10)] {
+            let settled = async {
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                script.asked().len() - 3
+            };
+            assert_eq!(settled.await, polls);
+            clock.advance(Duration::from_secs(pause - 1));
+            for _ in 0..100 {
+                tokio::task::yield_now().await;
+            }
+            assert_eq!(script.asked().len() - 3, polls, "not before its time");
+            clock.advance(Duration::from_secs(1));
+        }
+        let person = poll.await.unwrap().unwrap_or_else(|error| panic!("{error}"));
+        assert_eq!(person.unwrap().subject, "anna");
+    }
+
+    #[tokio::test]
+    async fn an_issuer_without_device_codes_says_so() {
+        let script = Arc::new(Script::new([discovery(), Key::new("k").jwks()]));
+        let issuer = issuer(&script, &Arc::new(TestClock::default())).await;
+        assert_eq!(
+            issuer.device_attempt().await.err().map(|error| error.code()),
+            Some("issuer-lacks")
+        );
+    }
+
+    #[tokio::test]
     async fn an_issuer_that_cannot_be_used_says_why() {
         let mut html = answer(200, "<html>");
         html.headers.insert("content-type", "text/html".parse().unwrap());
