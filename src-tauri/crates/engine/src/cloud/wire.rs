@@ -10,14 +10,12 @@ use commission::device::{Fingerprint, Firmware, Serial};
 use commission::evidence::{Evidence, Fact, Observation, Owner, Principal, Snapshot, Source, Thing};
 use commission::secret::{PrivateKeyPem, Token};
 use commission::time::{Moment, UnixTime};
-use rustls::crypto::ring::sign::any_supported_type;
+use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
-use x509_parser::parse_x509_certificate;
-use zeroize::Zeroize;
 
+use crate::keys::check_pair;
 use crate::ports::{CloudPerson, Template};
 
 /// `POST /v1/claims`.
@@ -276,7 +274,8 @@ impl ClaimAnswer {
                 certificate_pem,
                 private_key_pem,
             } => {
-                check_pair(&certificate_pem, &private_key_pem)?;
+                // A device would find out too late: at the cloud's door.
+                check_pair(&certificate_pem, &private_key_pem).map_err(|error| error.to_string())?;
                 ClaimKind::Certificate {
                     chain_pem: certificate_pem,
                     key: private_key_pem,
@@ -316,27 +315,6 @@ impl ClaimAnswer {
             issued_at: self.issued_at,
             cleanup: CleanupHandle(self.cleanup),
         })
-    }
-}
-
-/// Whether the leaf certificate is for this key. A device would find out too late: at the cloud's door.
-fn check_pair(chain_pem: &str, key: &PrivateKeyPem) -> Result<(), String> {
-    let leaf = CertificateDer::from_pem_slice(chain_pem.as_bytes())
-        .map_err(|_| "the claim's certificate is not in PEM form")?;
-    let (_, certificate) =
-        parse_x509_certificate(&leaf).map_err(|_| "the claim's certificate cannot be read")?;
-    let mut der = PrivateKeyDer::from_pem_slice(key.reveal().as_bytes())
-        .map_err(|_| "the claim's private key is not in PEM form")?;
-    let signer = any_supported_type(&der);
-    der.zeroize();
-    let signer = signer.map_err(|_| "the claim's private key cannot be read")?;
-    let public = signer
-        .public_key()
-        .ok_or("the claim's private key has no public half")?;
-    if public.as_ref() == certificate.public_key().raw {
-        Ok(())
-    } else {
-        Err("the claim's private key does not belong to its certificate".into())
     }
 }
 
