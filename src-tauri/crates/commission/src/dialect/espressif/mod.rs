@@ -6,6 +6,7 @@
 
 pub mod advert;
 pub mod blink;
+pub mod client;
 pub mod cloud_cred;
 pub mod cloud_status;
 pub mod device;
