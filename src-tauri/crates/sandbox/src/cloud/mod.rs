@@ -9,25 +9,32 @@ pub mod config;
 pub mod faults;
 mod http;
 mod jwt;
+pub mod mqtt;
 mod oidc;
+pub mod registry;
 pub mod tls;
 pub mod visitor;
 
 use std::net::Ipv4Addr;
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use serde::Serialize;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use self::config::{CloudConfig, MakerDevice, Owner, User};
 pub use self::faults::{CloudFaults, Faults, HangUp};
+pub use self::registry::Registry;
 
+use self::broker::{Broker, BrokerParts, TokenVerifier};
 use self::clock::CloudClock;
+use self::mqtt::{Provisioning, Template, TemplateError};
 use self::oidc::Issuer;
 use self::tls::TlsListener;
-use crate::ca::{Authority, CaError};
+use crate::ca::{Authority, CaError, Identity};
 
 /// Why a cloud could not start, or a client of it could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -41,6 +48,9 @@ pub enum CloudError {
     /// A TLS configuration was refused.
     #[error("TLS could not be set up: {0}")]
     Tls(String),
+    /// The provisioning template is of no use.
+    #[error("the provisioning template is of no use: {0}")]
+    Template(#[from] TemplateError),
     /// The system gave no random bytes.
     #[error("the system gave no random bytes")]
     Random,
@@ -52,15 +62,29 @@ impl CloudError {
     }
 }
 
+/// A host and a port.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Endpoint {
+    /// The name that the server's certificate is for, too.
+    pub host: String,
+    /// The TCP port.
+    pub port: u16,
+}
+
 /// A running cloud. It stops when it is dropped; [`Cloud::shutdown`] also waits until it has.
 pub struct Cloud {
     /// The issuer's address, as in its discovery document.
     pub issuer_url: String,
     /// The client id of the app at the issuer.
     pub client_id: String,
+    /// The broker's address; paths of its contract begin with `/v1`.
+    pub broker_url: String,
+    /// Where devices go.
+    pub mqtt: Endpoint,
     /// The certificate that all servers here are trusted by, PEM.
     pub ca_pem: String,
     faults: Faults,
+    registry: Registry,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -70,25 +94,73 @@ impl Cloud {
     pub async fn start(config: CloudConfig) -> Result<Self, CloudError> {
         let faults = Faults::new(config.faults.clone());
         let clock = CloudClock::new(faults.clone());
+        let registry = Registry::new(&config, clock.clone(), faults.clone());
+        let template = Arc::new(Template::read(&config.template_name, &config.template_body)?);
         let servers = Authority::new("Fieldkey sandbox")?;
+        let devices = Arc::new(Authority::new("Fieldkey sandbox devices")?);
         let server = servers.server()?;
-        let https = tls::for_https(&server)?;
+        let ca_pem = servers.pem();
         let (stop, stopping) = watch::channel(false);
 
         let (tcp, port) = bind().await?;
         let issuer_url = format!("https://127.0.0.1:{port}");
         let issuer = Issuer::new(&issuer_url, &config, clock.clone()).ok_or(CloudError::Random)?;
-        let listener = TlsListener::new(tcp, https).map_err(|error| CloudError::Bind(error.kind()))?;
-        let issuing = http::serve(listener, issuer.router(), clock, stopping);
+        let listener = listen(tcp, &server)?;
+        let issuing = http::serve(listener, issuer.router(), clock.clone(), stopping.clone());
+
+        let (tcp, port) = bind().await?;
+        let mqtt = Endpoint {
+            host: "localhost".into(),
+            port,
+        };
+        let provisioning = Provisioning {
+            registry: registry.clone(),
+            template: Arc::clone(&template),
+            devices: Arc::clone(&devices),
+            faults: faults.clone(),
+        };
+        let tls = tls::for_mqtt(&server, &devices)?;
+        let enrolling = mqtt::serve(
+            tcp,
+            tls,
+            provisioning,
+            config.keep_alive.clone(),
+            stopping.clone(),
+        );
+
+        let (tcp, port) = bind().await?;
+        let https = tls::https_client(&ca_pem)?;
+        let broker = Broker(Arc::new(BrokerParts {
+            registry: registry.clone(),
+            faults: faults.clone(),
+            clock: clock.clone(),
+            verifier: TokenVerifier::new(&issuer_url, &config.client_id, https, clock.clone()),
+            template,
+            devices,
+            endpoint: mqtt.clone(),
+            ca_pem: ca_pem.clone(),
+            claim_life_seconds: config.claim_life.as_secs(),
+            stop: stopping.clone(),
+        }));
+        let listener = listen(tcp, &server)?;
+        let brokering = http::serve(listener, broker.router(), clock, stopping);
 
         Ok(Self {
             issuer_url,
             client_id: config.client_id,
-            ca_pem: servers.pem(),
+            broker_url: format!("https://127.0.0.1:{port}"),
+            mqtt,
+            ca_pem,
             faults,
+            registry,
             stop,
-            tasks: vec![issuing],
+            tasks: vec![issuing, enrolling, brokering],
         })
+    }
+
+    /// What the cloud knows, to look at.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
     }
 
     /// The switchboard of what goes wrong.
@@ -104,6 +176,10 @@ impl Cloud {
             let _ = task.await;
         }
     }
+}
+
+fn listen(tcp: TcpListener, server: &Identity) -> Result<TlsListener, CloudError> {
+    TlsListener::new(tcp, tls::for_https(server)?).map_err(|error| CloudError::Bind(error.kind()))
 }
 
 async fn bind() -> Result<(TcpListener, u16), CloudError> {

@@ -10,10 +10,10 @@ use tokio::net::TcpListener;
 use url::Url;
 
 /// RFC 7636, appendix B.
-pub const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-pub const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+pub(crate) const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+pub(crate) const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
-pub fn password_of(config: &CloudConfig, user: &str) -> Token {
+pub(crate) fn password_of(config: &CloudConfig, user: &str) -> Token {
     config
         .users
         .iter()
@@ -23,7 +23,7 @@ pub fn password_of(config: &CloudConfig, user: &str) -> Token {
         .clone()
 }
 
-pub async fn endpoint(cloud: &Cloud, name: &str) -> Url {
+pub(crate) async fn endpoint(cloud: &Cloud, name: &str) -> Url {
     let discovery = format!("{}/.well-known/openid-configuration", cloud.issuer_url);
     let https = https_client(&cloud.ca_pem).unwrap();
     let body: Value = https.get(discovery).send().await.unwrap().json().await.unwrap();
@@ -31,7 +31,7 @@ pub async fn endpoint(cloud: &Cloud, name: &str) -> Url {
 }
 
 /// An app that waits for its redirect on a random port and thanks the browser.
-pub async fn loopback() -> String {
+pub(crate) async fn loopback() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -45,7 +45,7 @@ pub async fn loopback() -> String {
     format!("http://127.0.0.1:{port}/callback")
 }
 
-pub async fn authorize_url(cloud: &Cloud, redirect_uri: &str) -> Url {
+pub(crate) async fn authorize_url(cloud: &Cloud, redirect_uri: &str) -> Url {
     let mut url = endpoint(cloud, "authorization_endpoint").await;
     url.query_pairs_mut().extend_pairs([
         ("client_id", cloud.client_id.as_str()),
@@ -60,13 +60,13 @@ pub async fn authorize_url(cloud: &Cloud, redirect_uri: &str) -> Url {
     url
 }
 
-pub fn query(url: &Url, name: &str) -> Option<String> {
+pub(crate) fn query(url: &Url, name: &str) -> Option<String> {
     url.query_pairs()
         .find(|(key, _)| key == name)
         .map(|(_, value)| value.into_owned())
 }
 
-pub async fn token(cloud: &Cloud, form: &[(&str, &str)]) -> (u16, Value) {
+pub(crate) async fn token(cloud: &Cloud, form: &[(&str, &str)]) -> (u16, Value) {
     let https = https_client(&cloud.ca_pem).unwrap();
     let url = endpoint(cloud, "token_endpoint").await;
     let response = https.post(url).form(form).send().await.unwrap();
@@ -74,7 +74,7 @@ pub async fn token(cloud: &Cloud, form: &[(&str, &str)]) -> (u16, Value) {
 }
 
 /// Signs a person in, through the browser, and gives the token answer.
-pub async fn sign_in(cloud: &Cloud, config: &CloudConfig, user: &str) -> Value {
+pub(crate) async fn sign_in(cloud: &Cloud, config: &CloudConfig, user: &str) -> Value {
     let redirect_uri = loopback().await;
     let visitor = Visitor::new(&cloud.ca_pem).unwrap();
     let url = authorize_url(cloud, &redirect_uri).await;

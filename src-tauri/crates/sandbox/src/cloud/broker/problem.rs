@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+use super::Right;
+
 /// Why the broker refuses, as clients decide by it. The names are those of the contract, in kebab case.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -55,6 +57,15 @@ impl Problem {
             detail: detail.into(),
             right: None,
             retry_after: None,
+        }
+    }
+
+    pub(crate) fn lacks(right: Right) -> Self {
+        let name = right.name();
+        let detail = format!("This needs the right \"{name}\".");
+        Self {
+            right: Some(name),
+            ..Self::new(Code::RoleLacksRight, detail)
         }
     }
 

@@ -1,0 +1,166 @@
+//! Devices and claims: snapshot, issue, watch, retire.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::rejection::QueryRejection;
+use axum::extract::{Path, Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CACHE_CONTROL;
+use axum::response::{IntoResponse, Response};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::time::{Duration, Instant, sleep_until};
+
+use super::{Broker, Code, Person, Problem, Right};
+use crate::cloud::http::stopped;
+use crate::cloud::registry::{ClaimRequest, DeviceView, EnrolmentView, IssuedClaim, Purpose};
+
+/// The longest that an answer is held, in seconds.
+const WAIT_LIMIT: u64 = 20;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Body {
+    serial: String,
+    #[serde(rename = "identityKeySha256")]
+    identity_key_sha256: Option<String>,
+    idempotency_key: uuid::Uuid,
+    accept: Vec<String>,
+    purpose: Purpose,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Watch {
+    #[serde(default)]
+    after: usize,
+    #[serde(default)]
+    wait: u64,
+}
+
+pub(super) async fn device(
+    State(broker): State<Broker>,
+    person: Person,
+    Path(serial): Path<String>,
+) -> Result<Json<DeviceView>, Problem> {
+    person.must(Right::Observe)?;
+    Ok(Json(broker.0.registry.device(&serial)))
+}
+
+pub(super) async fn issue(
+    State(broker): State<Broker>,
+    person: Person,
+    body: Bytes,
+) -> Result<Response, Problem> {
+    person.must(Right::Claim)?;
+    let body: Body = super::read(&body)?;
+    if body.purpose == Purpose::Transfer {
+        person.must(Right::Transfer)?;
+    }
+    let faults = &broker.0.faults;
+    if faults.throttles() {
+        let mut problem = Problem::new(Code::Throttled, "Try again in 1 s.");
+        problem.retry_after = Some(1);
+        return Err(problem);
+    }
+    tokio::time::sleep(faults.claim_delay()).await;
+    if let Some(code) = faults.now().claim_refused {
+        return Err(Problem::new(code, "The claim is refused on purpose."));
+    }
+    if !body.accept.iter().any(|kind| kind == "certificate") {
+        let detail = "This cloud's claims are certificates; the device can't take one.";
+        return Err(Problem::new(Code::KindNotOffered, detail));
+    }
+    let identity = broker
+        .0
+        .devices
+        .client("Fieldkey claim")
+        .map_err(|_| Problem::internal())?;
+    let request = ClaimRequest {
+        serial: body.serial,
+        identity_key_sha256: body.identity_key_sha256.map(|hash| hash.to_ascii_lowercase()),
+        purpose: body.purpose,
+    };
+    let key = body.idempotency_key.to_string();
+    let claim = broker
+        .0
+        .registry
+        .issue(&person.subject, &key, request, &identity)?;
+    Ok(broker.answer(&claim))
+}
+
+pub(super) async fn enrolment(
+    State(broker): State<Broker>,
+    person: Person,
+    Path(claim): Path<String>,
+    watch: Result<Query<Watch>, QueryRejection>,
+) -> Result<Json<EnrolmentView>, Problem> {
+    person.must(Right::Observe)?;
+    let Query(watch) = watch.map_err(|error| Problem::new(Code::MalformedRequest, error.body_text()))?;
+    let registry = &broker.0.registry;
+    // Whoever listens before looking misses nothing.
+    let mut changes = registry.changes();
+    let mut stopping = Box::pin(stopped(broker.0.stop.clone()));
+    let deadline = registry.claim_deadline(&claim).ok_or_else(not_found)?;
+    let until = Instant::now() + Duration::from_secs(watch.wait.min(WAIT_LIMIT));
+    let first = registry.enrolment(&claim, watch.after).ok_or_else(not_found)?;
+    let (state, mut view) = (first.state, first);
+    while view.events.is_empty() && view.state == state && Instant::now() < until {
+        let expires = async {
+            match deadline > Instant::now() {
+                true => sleep_until(deadline).await,
+                false => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = expires => {}
+            () = sleep_until(until) => {}
+            () = &mut stopping => return Ok(Json(view)),
+        }
+        view = registry.enrolment(&claim, watch.after).ok_or_else(not_found)?;
+    }
+    Ok(Json(view))
+}
+
+pub(super) async fn retire(
+    State(broker): State<Broker>,
+    person: Person,
+    Path(claim): Path<String>,
+) -> Result<StatusCode, Problem> {
+    person.must(Right::Retire)?;
+    if broker.0.registry.retire(&claim) {
+        Ok(StatusCode::NO_CONTENT)
+    } else {
+        Err(not_found())
+    }
+}
+
+impl Broker {
+    fn answer(&self, claim: &IssuedClaim) -> Response {
+        let parts = &self.0;
+        let body = json!({
+            "claimId": claim.id,
+            "kind": "certificate",
+            "issuedAt": claim.issued_at,
+            "expiresAt": claim.expires_at,
+            "endpoint": parts.endpoint,
+            "caPem": parts.ca_pem,
+            "templateName": parts.template.name,
+            "parameters": { "SerialNumber": claim.serial },
+            "cleanup": format!("/v1/claims/{}/retire", claim.id),
+            "certificateId": claim.certificate_id,
+            "certificatePem": claim.certificate_pem,
+            "privateKeyPem": claim.private_key.reveal(),
+        });
+        let status = if claim.repeated {
+            StatusCode::OK
+        } else {
+            StatusCode::CREATED
+        };
+        (status, [(CACHE_CONTROL, "no-store")], Json(body)).into_response()
+    }
+}
+
+fn not_found() -> Problem {
+    Problem::new(Code::ClaimNotFound, "There is no such claim.")
+}

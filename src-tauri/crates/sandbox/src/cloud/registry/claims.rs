@@ -1,0 +1,234 @@
+//! The broker's side of a claim: issue, watch, retire.
+
+use commission::secret::PrivateKeyPem;
+use serde::{Deserialize, Serialize};
+use tokio::time::{Duration, Instant};
+
+use super::{Claim, Device, DeviceView, EnrolmentView, Registry, State};
+use crate::ca::Identity;
+use crate::cloud::broker::{Code, Problem};
+use crate::cloud::config::Owner;
+use crate::cloud::random_name;
+
+/// Why a claim is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Purpose {
+    New,
+    Service,
+    Transfer,
+}
+
+/// What a repeated request must be equal in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct ClaimRequest {
+    pub(crate) serial: String,
+    pub(crate) identity_key_sha256: Option<String>,
+    pub(crate) purpose: Purpose,
+}
+
+/// A claim as its owner gets it.
+pub(crate) struct IssuedClaim {
+    pub(crate) id: String,
+    pub(crate) serial: String,
+    pub(crate) certificate_id: String,
+    pub(crate) certificate_pem: String,
+    pub(crate) private_key: PrivateKeyPem,
+    pub(crate) issued_at: i64,
+    pub(crate) expires_at: i64,
+    /// Whether an earlier request made it.
+    pub(crate) repeated: bool,
+}
+
+impl Registry {
+    pub(crate) fn device(&self, serial: &str) -> DeviceView {
+        let state = self.state();
+        let Some(Device { import, thing }) = state.devices.get(serial) else {
+            return DeviceView {
+                serial: serial.into(),
+                known: false,
+                identity_key_sha256: None,
+                min_firmware: None,
+                owner: Owner::None,
+                thing: None,
+            };
+        };
+        // Another organisation's things are not this one's to look at.
+        let thing = thing.as_ref().filter(|_| import.owner != Owner::Other);
+        DeviceView {
+            serial: serial.into(),
+            known: true,
+            identity_key_sha256: import.identity_key_sha256.clone(),
+            min_firmware: import.min_firmware.clone(),
+            owner: import.owner,
+            thing: thing.and_then(|name| state.thing_view(name)),
+        }
+    }
+
+    /// Issues a claim with `identity` as its certificate, or gives the one that this key made before.
+    pub(crate) fn issue(
+        &self,
+        person: &str,
+        idempotency_key: &str,
+        request: ClaimRequest,
+        identity: &Identity,
+    ) -> Result<IssuedClaim, Problem> {
+        let claim_id = random_name().ok_or_else(Problem::internal)?;
+        let faults = self.0.faults.now();
+        let mut state = self.state();
+        let owner_of_key = (person.to_owned(), idempotency_key.to_owned());
+        if let Some(earlier) = state.repeated(&owner_of_key, &request)? {
+            return Ok(earlier);
+        }
+        state.admissible(&request, faults.template_disabled)?;
+
+        let life = faults
+            .claim_life_ms
+            .map_or(self.0.claim_life, Duration::from_millis);
+        let (issued, issued_at) = (Instant::now(), self.now());
+        let claim = Claim {
+            serial: request.serial.clone(),
+            purpose: request.purpose,
+            certificate: identity.certificate.clone(),
+            key: Some(identity.private_key.clone()),
+            issued_at,
+            expires_at: issued_at.saturating_add_unsigned(life.as_secs()),
+            issued,
+            deadline: if faults.expire_claims_at_once {
+                issued
+            } else {
+                issued + life
+            },
+            used: false,
+            retired: false,
+            principal: None,
+            events: Vec::new(),
+        };
+        let answer = claim.answer(&claim_id, &identity.private_key, false);
+        state.claims.insert(claim_id.clone(), claim);
+        state.idempotency.insert(owner_of_key, (request, claim_id));
+        drop(state);
+        self.changed();
+        Ok(answer)
+    }
+
+    /// State, events after `after`, and the device's thing; None if there is no such claim.
+    pub(crate) fn enrolment(&self, claim_id: &str, after: usize) -> Option<EnrolmentView> {
+        let state = self.state();
+        let claim = state.claims.get(claim_id)?;
+        let thing = state
+            .devices
+            .get(&claim.serial)
+            .and_then(|device| device.thing.as_ref());
+        Some(EnrolmentView {
+            state: claim.state(),
+            server_time: self.now(),
+            events: claim
+                .events
+                .iter()
+                .filter(|event| event.seq > after)
+                .cloned()
+                .collect(),
+            thing: thing.and_then(|name| state.thing_view(name)),
+        })
+    }
+
+    /// When the claim's life ends by itself, for whoever waits for that. None if there is no such claim.
+    pub(crate) fn claim_deadline(&self, claim_id: &str) -> Option<Instant> {
+        self.state().claims.get(claim_id).map(|claim| claim.deadline)
+    }
+
+    /// Makes a claim worthless and removes the certificates that it made but that were never registered.
+    /// False if there is no such claim.
+    pub(crate) fn retire(&self, claim_id: &str) -> bool {
+        let mut state = self.state();
+        let State {
+            claims,
+            certificates,
+            ownership,
+            ..
+        } = &mut *state;
+        let Some(claim) = claims.get_mut(claim_id) else {
+            return false;
+        };
+        claim.retired = true;
+        claim.key = None;
+        ownership.retain(|_, token| {
+            let keep = certificates
+                .get(&token.certificate)
+                .is_some_and(|made| made.claim != claim_id);
+            if !keep {
+                certificates.remove(&token.certificate);
+            }
+            keep
+        });
+        drop(state);
+        self.changed();
+        true
+    }
+}
+
+impl State {
+    fn repeated(
+        &self,
+        owner_of_key: &(String, String),
+        request: &ClaimRequest,
+    ) -> Result<Option<IssuedClaim>, Problem> {
+        let Some((earlier, claim_id)) = self.idempotency.get(owner_of_key) else {
+            return Ok(None);
+        };
+        if earlier != request {
+            let detail = "This idempotency key was used for another serial, purpose or identity key.";
+            return Err(Problem::new(Code::IdempotencyMismatch, detail));
+        }
+        let alive = self
+            .claims
+            .get(claim_id)
+            .filter(|claim| !claim.used && claim.is_alive());
+        Ok(alive.and_then(|claim| Some(claim.answer(claim_id, claim.key.as_ref()?, true))))
+    }
+
+    fn admissible(&self, request: &ClaimRequest, template_disabled: bool) -> Result<(), Problem> {
+        let refuse = |code, detail: String| Err(Problem::new(code, detail));
+        let serial = &request.serial;
+        let Some(device) = self.devices.get(serial) else {
+            let detail = format!("The maker's import has no {serial}. Check the serial, or ask the maker.");
+            return refuse(Code::UnknownDevice, detail);
+        };
+        if let (Some(proven), Some(made)) = (&request.identity_key_sha256, &device.import.identity_key_sha256)
+            && proven != made
+        {
+            let detail = format!("{serial} proved another key than the one that the maker registered.");
+            return refuse(Code::CloneSuspected, detail);
+        }
+        if device.import.owner == Owner::Other && request.purpose != Purpose::Transfer {
+            let detail = format!("{serial} is another organisation's. Support can transfer it.");
+            return refuse(Code::OwnedByOther, detail);
+        }
+        let thing = device.thing.as_ref().and_then(|name| self.things.get(name));
+        if request.purpose == Purpose::New && thing.is_some_and(|thing| thing.released.is_some()) {
+            let detail = format!("{serial} is enrolled and released. Make it a service visit.");
+            return refuse(Code::AlreadyEnrolled, detail);
+        }
+        if template_disabled {
+            let detail = "An administrator must enable the provisioning template.".into();
+            return refuse(Code::TemplateDisabled, detail);
+        }
+        Ok(())
+    }
+}
+
+impl Claim {
+    fn answer(&self, id: &str, key: &PrivateKeyPem, repeated: bool) -> IssuedClaim {
+        IssuedClaim {
+            id: id.into(),
+            serial: self.serial.clone(),
+            certificate_id: self.certificate.id.clone(),
+            certificate_pem: self.certificate.pem.clone(),
+            private_key: key.clone(),
+            issued_at: self.issued_at,
+            expires_at: self.expires_at,
+            repeated,
+        }
+    }
+}
