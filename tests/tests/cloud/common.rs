@@ -8,14 +8,16 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant, SystemTime};
 
 use async_trait::async_trait;
+use commission::device::Sighting;
+use commission::gatt::{LinkError, PeripheralId};
 use commission::secret::Token;
 use commission::time::{Moment, UnixTime};
 use engine::cloud::Http;
-use engine::ports::{Browser, BrowserError, Clock, Vault, VaultEntry, VaultError};
+use engine::ports::{Adapter, Browser, BrowserError, Clock, Link, Radio, Vault, VaultEntry, VaultError};
 use engine::signin::{Session, SignIn, SignInError, SignInSettings};
 use sandbox::cloud::visitor::Visitor;
 use sandbox::cloud::{Cloud, CloudConfig};
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use url::Url;
 
 /// A laptop's clocks: the monotonic one can be moved ahead, the calendar can be wrong.
@@ -188,4 +190,22 @@ pub(crate) fn signin(
 ) -> SignIn {
     let http = Http::new(std::slice::from_ref(&cloud.ca_pem), laptop.clone()).unwrap();
     SignIn::new(settings, Arc::new(http), keyring.clone(), laptop.clone())
+}
+
+/// A computer without Bluetooth.
+pub(crate) struct NoBluetooth;
+
+#[async_trait]
+impl Radio for NoBluetooth {
+    async fn adapters(&self) -> Result<Vec<Adapter>, LinkError> {
+        Ok(Vec::new())
+    }
+
+    async fn scan(&self) -> Result<mpsc::Receiver<Sighting>, LinkError> {
+        Err(LinkError::NoAdapter)
+    }
+
+    async fn connect(&self, _: &PeripheralId, _: Duration) -> Result<Box<dyn Link>, LinkError> {
+        Err(LinkError::NoAdapter)
+    }
 }

@@ -2,6 +2,8 @@
 
 // Marked as tests so that clippy treats what they share as such too.
 #[cfg(test)]
+mod broker;
+#[cfg(test)]
 mod common;
 #[cfg(test)]
 mod signin;

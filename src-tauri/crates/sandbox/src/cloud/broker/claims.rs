@@ -13,7 +13,7 @@ use tokio::time::{Duration, Instant, sleep_until};
 
 use super::{Broker, Code, Person, Problem, Right};
 use crate::cloud::http::stopped;
-use crate::cloud::registry::{ClaimRequest, DeviceView, EnrolmentView, IssuedClaim, Purpose};
+use crate::cloud::registry::{ClaimRequest, ClaimState, DeviceView, EnrolmentView, IssuedClaim, Purpose};
 
 /// The longest that an answer is held, in seconds.
 const WAIT_LIMIT: u64 = 20;
@@ -104,7 +104,8 @@ pub(super) async fn enrolment(
     let until = Instant::now() + Duration::from_secs(watch.wait.min(WAIT_LIMIT));
     let first = registry.enrolment(&claim, watch.after).ok_or_else(not_found)?;
     let (state, mut view) = (first.state, first);
-    while view.events.is_empty() && view.state == state && Instant::now() < until {
+    let over = matches!(state, ClaimState::Expired | ClaimState::Retired);
+    while !over && view.events.is_empty() && view.state == state && Instant::now() < until {
         let expires = async {
             match deadline > Instant::now() {
                 true => sleep_until(deadline).await,
