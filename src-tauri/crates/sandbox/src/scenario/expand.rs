@@ -302,6 +302,12 @@ impl Row<'_> {
                 "a device with values of 257 bytes cannot take chunks of 400",
             ));
         }
+        if value_limit == 257 && form.security.unwrap_or(2) == 2 {
+            return Err(self.error(
+                "value_limit",
+                "the handshake of security 2 needs values of 481 or 512 bytes",
+            ));
+        }
         if form.lockout == Some(0) {
             return Err(self.error("lockout", "leave lockout out for a device that never locks"));
         }

@@ -157,6 +157,12 @@ fn what_is_wrong_is_shown_with_line_and_field() {
         ),
         ("[defaults]\nmtu = 22\n[[device]]", 2, "defaults.mtu", "23 to 517"),
         (
+            "[[device]]\nvalue_limit = 257",
+            2,
+            "device[0].value_limit",
+            "handshake",
+        ),
+        (
             "[[device]]\nvalue_limit = 300",
             2,
             "device[0].value_limit",
@@ -164,8 +170,8 @@ fn what_is_wrong_is_shown_with_line_and_field() {
         ),
         ("[[device]]\nchunk = 300", 2, "device[0].chunk", "200 or 400"),
         (
-            "[[device]]\nvalue_limit = 257\nchunk = 400",
-            3,
+            "[[device]]\nvalue_limit = 257\nsecurity = 1\nchunk = 400",
+            4,
             "device[0].chunk",
             "cannot",
         ),
