@@ -418,6 +418,8 @@ fn fault_v5(error: &v5::ConnectionError) -> MqttError {
                 .unwrap_or_else(|| "the server ended the connection".into()),
         },
         E::MqttState(v5::StateError::ConnectionAborted) => MqttError::HungUp,
+        // Has its cause in it, but does not name it as its source.
+        E::MqttState(v5::StateError::Deserialization(cause)) => fault(cause),
         E::Timeout(_) => MqttError::Unreachable("no answer from the endpoint".into()),
         other => fault(other),
     }
@@ -437,13 +439,13 @@ fn fault(error: &(dyn StdError + 'static)) -> MqttError {
         if let Some(tls) = error.downcast_ref::<rustls::Error>() {
             return of_tls(tls);
         }
-        next = match error.downcast_ref::<io::Error>() {
-            Some(io) => match io.get_ref() {
-                Some(inner) => Some(inner as &(dyn StdError + 'static)),
-                None => return of_io(io),
-            },
-            None => error.source(),
-        };
+        if let Some(io) = error.downcast_ref::<io::Error>() {
+            let tls = io
+                .get_ref()
+                .and_then(|inner| inner.downcast_ref::<rustls::Error>());
+            return tls.map_or_else(|| of_io(io), of_tls);
+        }
+        next = error.source();
     }
     MqttError::Unreachable(error.to_string())
 }

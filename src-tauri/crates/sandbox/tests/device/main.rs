@@ -2,7 +2,16 @@
 
 // Marked as tests so that clippy treats what they share as such too.
 #[cfg(test)]
+#[expect(dead_code, reason = "the cloud's own tests need more of it")]
+#[path = "../cloud/app.rs"]
+mod app;
+#[cfg(test)]
 mod bench;
+#[cfg(test)]
+#[path = "../cloud/common.rs"]
+mod common;
+#[cfg(test)]
+mod enrolling;
 #[cfg(test)]
 mod joining;
 #[cfg(test)]
