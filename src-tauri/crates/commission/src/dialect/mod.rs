@@ -3,18 +3,32 @@
 //! A dialect takes a [`Command`], asks for GATT operations one at a time, and ends with one [`Report`]. It says what
 //! it can do ([`Capabilities`]); the flow and the window ask the capabilities, never the dialect's name.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::claim::{Claim, ClaimForm};
-use crate::device::IdentityProof;
+use crate::device::{DialectKind, IdentityProof, Sighting};
 use crate::fault::Fault;
-use crate::gatt::{GattOp, LinkError};
+use crate::gatt::{GattOp, GattTable, LinkError};
 use crate::network::{Network, SeenNetwork};
+use crate::policy::Limits;
 use crate::secret::{Entropy, Pop};
 use crate::time::{Moment, UnixTime};
 
 pub mod espressif;
+
+/// The dialect of an advertisement; `None` where it offers no provisioning that we know.
+pub fn recognise(sighting: &Sighting) -> Option<DialectKind> {
+    espressif::advert::recognise(sighting).map(|_| DialectKind::Espressif)
+}
+
+/// A dialect's client half for a device that was just linked and discovered.
+pub fn client(kind: DialectKind, table: &GattTable, limits: &Limits) -> Box<dyn Client + Send> {
+    match kind {
+        DialectKind::Espressif => Box::new(espressif::client::Espressif::new(table, limits)),
+    }
+}
 
 /// What a device can do, as far as it has said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -105,11 +105,6 @@ impl Espressif {
         }
     }
 
-    /// Whether the device keeps its link after it joined, so that enrolment can be watched over it.
-    pub fn keeps_link(&self) -> bool {
-        self.offer.as_ref().is_some_and(|offer| offer.keep_link)
-    }
-
     fn start(&mut self, command: Command, now: Moment, entropy: &mut dyn Entropy) -> Result<(), Fault> {
         match command {
             Command::Describe => self.map(),

@@ -22,7 +22,7 @@ mod sender;
 
 pub use bundle::{BundleError, ClaimBundle, Credential};
 pub use pem::PemError;
-pub use receiver::{Change, Receiver};
+pub use receiver::{Change, PARTIAL_LIFE, Receiver};
 pub use sender::{Progress, Sender};
 
 /// Piece that fits every device: with framing and tag at most 240 bytes, below the 256 that every stack takes.

@@ -48,12 +48,16 @@ pub fn decode_request(bytes: &[u8]) -> Result<(), WireError> {
     })
 }
 
-/// The answer's plain bytes, at most 199. Longer texts are cut at a character's border.
+/// The answer's plain bytes, at most 199. Longer texts are cut at a character's border, and a longer thing name is left out:
+/// half a name would be another thing's.
 pub fn response(enrol: &Enrol) -> Vec<u8> {
     let identity = |state, principal: &str, thing: Option<&str>| raw::Response {
         state,
         principal: cut(principal, PRINCIPAL_MAX),
-        thing: thing.map(|name| cut(name, THING_MAX)).unwrap_or_default(),
+        thing: thing
+            .filter(|name| name.len() <= THING_MAX)
+            .unwrap_or_default()
+            .into(),
         ..raw::Response::default()
     };
     let plain = |state| raw::Response {
@@ -215,17 +219,34 @@ mod tests {
 
     #[test]
     fn long_texts_are_cut_between_characters_and_fit_the_smallest_value() {
-        let long = "é".repeat(200);
-        let bytes = response(&Enrol::Registered {
-            thing: Some(long.clone()),
-            principal: "0".repeat(200),
+        let refused = response(&Enrol::Refused {
+            code: "é".repeat(200),
+            message: "é".repeat(200),
         });
-        assert!(bytes.len() <= 199, "{} bytes", bytes.len());
-        let Ok(Enrol::Registered { thing, principal }) = decode_response(&bytes) else {
-            panic!("not read back")
+        assert_eq!(refused.len(), 199);
+        assert_eq!(
+            decode_response(&refused),
+            Ok(Enrol::Refused {
+                code: "é".repeat(32),
+                message: "é".repeat(64),
+            })
+        );
+    }
+
+    #[test]
+    fn thing_name_is_whole_or_left_out() {
+        let registered = |thing: usize| Enrol::Registered {
+            thing: Some("t".repeat(thing)),
+            principal: "0".repeat(64),
         };
-        assert_eq!(thing, Some("é".repeat(64)));
-        assert_eq!(principal.len(), 64);
+        assert_eq!(decode_response(&response(&registered(128))), Ok(registered(128)));
+        assert_eq!(
+            decode_response(&response(&registered(129))),
+            Ok(Enrol::Registered {
+                thing: None,
+                principal: "0".repeat(64)
+            })
+        );
     }
 
     fn enrol() -> impl Strategy<Value = Enrol> {

@@ -2,7 +2,11 @@
 //! wifi_provisioning and network_provisioning: both the client's half and the device's.
 //!
 //! A request goes to a named endpoint (one GATT characteristic each), is encrypted by the session's security
-//! scheme, and is answered on the same characteristic. [`wire`] knows the messages, [`security`] the schemes.
+//! scheme, and is answered on the same characteristic. [`wire`] knows the standard messages, [`security`] the schemes,
+//! [`endpoints`] which characteristic is which; [`client`] and [`device`] are the two halves.
+//!
+//! On top of it are endpoints of our own, described for firmware makers in this crate's `DEVICE.md`: [`offer`] says
+//! which a device has, then [`identity`], [`cloud_cred`], [`cloud_status`] and [`blink`].
 
 pub mod advert;
 pub mod blink;
@@ -16,3 +20,6 @@ pub mod offer;
 pub mod security;
 pub mod transcript;
 pub mod wire;
+
+#[cfg(test)]
+mod document;

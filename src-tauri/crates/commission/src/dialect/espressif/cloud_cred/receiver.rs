@@ -11,8 +11,8 @@ use super::{Answer, ClaimBundle, Refusal, Request, TransferId};
 use crate::claim::ClaimForm;
 use crate::time::{Moment, UnixTime};
 
-/// How long a half transfer is kept for its client to come back: longer than a claim usually lives is no use.
-const PARTIAL_LIFE: Duration = Duration::from_secs(300);
+/// How long a half transfer is kept for its client to come back: a claim does not live longer.
+pub const PARTIAL_LIFE: Duration = Duration::from_secs(300);
 
 /// Takes transfers, one at a time, with bounds that no request can pass.
 #[derive(Debug)]
