@@ -91,6 +91,13 @@ pub struct Limits {
     pub enrol_pace: Duration,
     /// Pause after a look at the cloud that failed, doubling to eight times of it.
     pub cloud_pause: Duration,
+    /// One command to the device, from its first operation to its last; a scan has `scan`, a claim its own life.
+    pub command: Duration,
+    /// After a link lost past apply: how long the device is left alone before it is looked for again. It needs 3 to
+    /// 6 s to join, and most often the cloud has answered by then.
+    pub settle: Duration,
+    /// How long passing trouble with the cloud is waited out, and how long one answer may take.
+    pub cloud: Duration,
     /// Wrong PoPs after which we stop by ourselves: RainMaker firmware locks after 5.
     pub pop_attempts: u8,
     /// How long a question may stay unanswered before the link is given back.
@@ -111,6 +118,9 @@ impl Default for Limits {
             enrol: Duration::from_secs(90),
             enrol_pace: Duration::from_millis(500),
             cloud_pause: Duration::from_secs(1),
+            command: Duration::from_secs(60),
+            settle: Duration::from_secs(5),
+            cloud: Duration::from_secs(60),
             pop_attempts: 3,
             question: Duration::from_secs(180),
         }

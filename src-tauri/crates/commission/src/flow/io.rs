@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::claim::{Claim, ClaimId, ClaimRequest, CleanupHandle, Purpose};
-use crate::device::{DialectKind, Identity, IdentityFault, IdentityProof, Serial};
+use crate::device::{DialectKind, Fingerprint, Identity, IdentityFault, IdentityProof, Serial};
 use crate::dialect::Capabilities;
 use crate::evidence::{Evidence, Observation, Snapshot, Thing};
 use crate::fault::{CloudError, Fault, FaultRecord};
@@ -80,8 +80,14 @@ pub struct Plan {
 pub struct Remains {
     /// A claim was asked for under this key, and nothing says that it came or was undone.
     pub idempotency: Option<Uuid>,
-    /// A claim was issued and neither used nor undone.
+    /// For which device that claim was asked, and under which key: asking again must say the same.
+    pub serial: Option<Serial>,
+    /// The key that the device proved.
+    pub key_sha256: Option<Fingerprint>,
+    /// The claim that came last and was not undone; used or not is for the cloud to say where `applied` stands.
     pub claim: Option<(ClaimId, CleanupHandle)>,
+    /// Earlier claims that were replaced and are not known to be undone.
+    pub leftover: Vec<CleanupHandle>,
     /// Settings were, or may have been, applied: only the cloud knows how it ended.
     pub applied: bool,
     /// The cloud registered the device, and it is not released.
@@ -107,7 +113,8 @@ pub enum Input {
     LinkLost,
     /// [`Action::Disconnect`] is done (the caller need not wait for the stack).
     Unlinked,
-    /// [`Action::Gatt`] ended.
+    /// [`Action::Gatt`] ended. What comes after the link ended is ignored; nothing of an old link may come after the
+    /// next [`Input::Linked`].
     Gatt(Result<Vec<u8>, LinkError>),
     /// [`Action::CheckIdentity`] ended.
     IdentityChecked(Result<Identity, IdentityFault>),

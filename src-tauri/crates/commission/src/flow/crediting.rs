@@ -1,0 +1,139 @@
+//! Crediting: the device gets a claim that lives long enough, and confirms all of it.
+
+use crate::claim::Purpose;
+use crate::dialect::Report;
+use crate::fault::Fault;
+
+use super::cloud::Off;
+use super::context::{Context, Signal};
+use super::enrolling::Enrolling;
+use super::io::Stage;
+use super::job::State;
+use super::joining::Joining;
+use super::linking::{lost, trouble};
+use super::proving::Proven;
+use super::purse::Purse;
+use super::undoing::Undoing;
+
+/// What follows once the device has its claim.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Then {
+    /// The settings are applied.
+    Apply,
+    /// The settings were written again after a lost link, and may turn out to be applied already.
+    ApplyAgain,
+    /// The device has joined already and waits for a claim that lives.
+    Enrol,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Crediting {
+    proven: Proven,
+    then: Then,
+    sending: bool,
+}
+
+impl Crediting {
+    pub(super) fn enter(cx: &mut Context, proven: Proven, then: Then) -> State {
+        cx.enter(Stage::Crediting);
+        Self {
+            proven,
+            then,
+            sending: false,
+        }
+        .advance(cx)
+    }
+
+    pub(super) fn on(mut self, cx: &mut Context, signal: Signal) -> State {
+        match signal {
+            Signal::Report(Report::ClaimCommitted) => {
+                self.sending = false;
+                cx.claim_committed();
+                self.advance(cx)
+            }
+            Signal::Report(Report::Failed(Fault::ClaimExpired)) if cx.session_stands() => {
+                self.sending = false;
+                cx.discard_claim();
+                self.advance(cx)
+            }
+            Signal::Report(Report::Failed(fault)) => trouble(cx, fault),
+            Signal::Lost(fault) => lost(cx, fault),
+            Signal::Stale => {
+                self.sending = false;
+                cx.discard_claim();
+                self.advance(cx)
+            }
+            Signal::News => self.advance(cx),
+            _ => State::Crediting(self),
+        }
+    }
+
+    /// Whether the device needs a fresh claim, so that nothing can have happened in the cloud.
+    pub(super) fn renews(&self) -> bool {
+        matches!(self.then, Then::Enrol)
+    }
+
+    fn advance(mut self, cx: &mut Context) -> State {
+        if self.sending {
+            return State::Crediting(self);
+        }
+        if cx.plain || device_has_claim(cx) {
+            return self.go_on(cx);
+        }
+        match &cx.purse {
+            Purse::Held(held) if !held.committed && held.claim.may_be_sent(cx.now) => {
+                self.sending = true;
+                cx.send_claim(&self.proven);
+                State::Crediting(self)
+            }
+            // Rule 1: too old to be sent, or to be kept by a device that has yet to use it. A fresh one, and no restart.
+            Purse::Held(_) => {
+                cx.discard_claim();
+                self.fetch(cx)
+            }
+            Purse::Empty => self.fetch(cx),
+            Purse::Refused(fault) => {
+                let fault = fault.clone();
+                Undoing::enter(cx, fault)
+            }
+            Purse::Wanted | Purse::Asking(_) => State::Crediting(self),
+        }
+    }
+
+    fn fetch(self, cx: &mut Context) -> State {
+        if cx.serial().is_none() {
+            return Undoing::enter(cx, Fault::SerialNeeded);
+        }
+        // Rule 4: on a change of owner the old credential goes off before a new one can come.
+        if cx.plan.purpose == Purpose::Transfer {
+            match cx.switch_off() {
+                Off::All => {}
+                Off::Waiting => return State::Crediting(self),
+                Off::Failed(fault) => return Undoing::enter(cx, fault),
+            }
+        }
+        cx.retire_remains();
+        cx.want_claim();
+        State::Crediting(self)
+    }
+
+    fn go_on(self, cx: &mut Context) -> State {
+        match self.then {
+            Then::Apply => Joining::enter(cx, self.proven, false),
+            Then::ApplyAgain => Joining::enter(cx, self.proven, true),
+            Then::Enrol => {
+                cx.watch_claim();
+                Enrolling::enter(cx, Some(self.proven))
+            }
+        }
+    }
+}
+
+/// Whether the device holds a claim that it has time to use. After a restart only the cloud knows its life.
+fn device_has_claim(cx: &Context) -> bool {
+    match cx.purse.held() {
+        Some(held) => held.committed && held.may_be_kept(cx.now),
+        None => cx.applied && cx.watch.claim_id().is_some() && !cx.watch.over && cx.claims_asked == 0,
+    }
+}

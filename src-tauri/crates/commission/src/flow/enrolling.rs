@@ -1,0 +1,201 @@
+//! Enrolling: the device exchanges its claim. Watched from the device while the link lives, and from the cloud, which
+//! alone decides.
+
+use core::time::Duration;
+
+use crate::claim::MIN_LIFE_TO_KEEP;
+use crate::evidence::{Evidence, Fact, Snapshot, Source};
+use crate::fault::Fault;
+use crate::time::Moment;
+
+use super::context::{Context, Signal};
+use super::crediting::{Crediting, Then};
+use super::io::{Outcome, Stage};
+use super::job::State;
+use super::proving::Proven;
+use super::status::{Said, Status, is_cured_by_fresh_claim, is_passing, refusal};
+use super::undoing::Undoing;
+use super::verifying::Verifying;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Enrolling {
+    status: Status,
+    deadline: Moment,
+    /// What the device gave as its trouble last.
+    trouble: Option<Fault>,
+}
+
+impl Enrolling {
+    /// The device has joined, as it or the cloud says.
+    pub(super) fn enter(cx: &mut Context, proven: Option<Proven>) -> State {
+        cx.settle_by = None;
+        cx.enter(Stage::Enrolling);
+        let deadline = cx.now + cx.plan.limits.enrol;
+        Self::from(cx, proven, deadline)
+    }
+
+    /// The device cannot be asked any more; whether it has joined is for the cloud to say.
+    pub(super) fn alone(cx: &mut Context) -> State {
+        let limits = &cx.plan.limits;
+        let rest = cx.settle_by.unwrap_or(cx.now + limits.join + limits.enrol);
+        cx.watch_claim();
+        Self::from(cx, None, rest)
+    }
+
+    fn from(cx: &mut Context, proven: Option<Proven>, deadline: Moment) -> State {
+        let status = Status::begin(cx, proven);
+        if cx.plain
+            && let Some(serial) = cx.serial().cloned()
+        {
+            cx.look_up_again(&serial);
+        }
+        Self {
+            status,
+            deadline,
+            trouble: None,
+        }
+        .advance(cx)
+    }
+
+    pub(super) fn on(mut self, cx: &mut Context, signal: Signal) -> State {
+        let news = matches!(signal, Signal::News);
+        let tick = matches!(signal, Signal::Tick);
+        match self.status.on(cx, signal) {
+            Some(Said::Refused { code, message }) => {
+                if is_cured_by_fresh_claim(&code) {
+                    cx.discard_claim();
+                } else if !is_passing(&code) {
+                    return Undoing::enter(cx, refusal(code, message));
+                }
+            }
+            Some(Said::Unreachable(reason)) => self.trouble = Some(Fault::CloudUnreachableFromDevice(reason)),
+            Some(Said::Expired) => cx.discard_claim(),
+            None => {}
+        }
+        if tick && cx.now >= self.deadline {
+            return self.overdue(cx);
+        }
+        // Rule 1: with so little life left the device would not make it; a fresh one comes once the cloud says that
+        // this one led to nothing.
+        if self.status.is_live()
+            && !cx.watch.reached
+            && cx.purse.held().is_some_and(|held| !held.may_be_kept(cx.now))
+        {
+            cx.discard_claim();
+        }
+        if news {
+            self.advance(cx)
+        } else {
+            State::Enrolling(self)
+        }
+    }
+
+    pub(super) fn timeout(&self, cx: &Context) -> Option<Moment> {
+        let aged = cx
+            .purse
+            .held()
+            .filter(|_| self.status.is_live() && !cx.watch.reached)
+            .map(|held| {
+                let expires = held.claim.expires.since_start();
+                Moment::new(expires.saturating_sub(MIN_LIFE_TO_KEEP) + Duration::from_millis(1))
+            });
+        [Some(self.deadline), aged, self.status.timeout(cx)]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    fn advance(self, cx: &mut Context) -> State {
+        if cx.joined {
+            cx.enter(Stage::Enrolling);
+        }
+        if cx.plain {
+            return self.advance_plain(cx);
+        }
+        if cx.watch.is_registered() {
+            return Verifying::enter(cx, self.status);
+        }
+        if let Some((code, message)) = cx.watch.refused.take() {
+            if is_cured_by_fresh_claim(&code) {
+                cx.discard_claim();
+            } else if !is_passing(&code) {
+                return Undoing::enter(cx, refusal(code, message));
+            }
+        }
+        if cx.watch.over {
+            return self.renew(cx);
+        }
+        State::Enrolling(self)
+    }
+
+    /// The claim led to nothing: a device that is still linked gets a fresh one.
+    fn renew(self, cx: &mut Context) -> State {
+        let trouble = self.trouble.clone();
+        cx.discard_claim();
+        match self.status.into_proven() {
+            Some(proven) if cx.link_up() => Crediting::enter(cx, proven, Then::Enrol),
+            _ => Undoing::enter(cx, trouble.unwrap_or(Fault::ClaimExpired)),
+        }
+    }
+
+    fn overdue(self, cx: &mut Context) -> State {
+        let fault = if cx.plain && cx.joined {
+            Fault::NotSeenOnline
+        } else {
+            self.trouble
+                .or_else(|| cx.watch.trouble())
+                .unwrap_or(Fault::EnrolTimeout)
+        };
+        Undoing::enter(cx, fault)
+    }
+
+    /// A device that has a credential of its own is done once the cloud shows it online anew with that one.
+    fn advance_plain(self, cx: &mut Context) -> State {
+        let Some(serial) = cx.serial().cloned() else {
+            return State::Enrolling(self);
+        };
+        let shown = match cx.known(&serial) {
+            None => return State::Enrolling(self),
+            Some(shown) => shown.ok(),
+        };
+        let back = shown.and_then(|shown| came_back(cx.before.as_ref(), &shown));
+        let Some((thing, principal)) = back else {
+            cx.look_up_again(&serial);
+            return State::Enrolling(self);
+        };
+        for fact in [
+            Fact::SeenOnline {
+                thing: Some(thing.clone()),
+                principal: Some(principal.clone()),
+            },
+            Fact::OneActiveCredential {
+                principal: principal.clone(),
+            },
+        ] {
+            cx.keep(Evidence {
+                fact,
+                source: Source::Cloud,
+                at: None,
+            });
+        }
+        let thing = Some(thing);
+        cx.finish(Outcome::Done { thing, principal });
+        State::Ending
+    }
+}
+
+/// Name and credential of a device that connected since, with its only active credential.
+fn came_back(
+    before: Option<&Snapshot>,
+    now: &Snapshot,
+) -> Option<(alloc::string::String, alloc::string::String)> {
+    let thing = now.thing.as_ref().filter(|thing| thing.connected == Some(true))?;
+    let earlier = before.and_then(|before| before.thing.as_ref());
+    let since = thing.connected_at?;
+    let anew = earlier.is_none_or(|earlier| earlier.connected_at.is_none_or(|at| since > at));
+    let mut active = thing.active();
+    let only = active.next()?.id.clone();
+    let fits = thing.connected_principal.as_ref() == Some(&only) && active.next().is_none();
+    (anew && fits).then(|| (thing.name.clone(), only))
+}

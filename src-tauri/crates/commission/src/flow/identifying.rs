@@ -1,0 +1,198 @@
+//! Identifying: who the device is, by its own signature where it can give one, and whether it may be commissioned.
+
+use core::cmp::Ordering;
+
+use crate::claim::Purpose;
+use crate::device::{Identity, Serial};
+use crate::dialect::Report;
+use crate::evidence::{Fact, Owner, Snapshot, Source};
+use crate::fault::Fault;
+use crate::policy::IdentityPolicy;
+use crate::time::Moment;
+
+use super::context::{Context, Intent, Signal};
+use super::io::{Action, Stage, Step as Entry};
+use super::job::State;
+use super::linking::{lost, trouble};
+use super::networking::Networking;
+use super::proving::Proven;
+use super::undoing::Undoing;
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Identifying {
+    proven: Proven,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    Challenged,
+    /// The proof is being checked; until when.
+    Checking(Moment),
+    /// The cloud is asked about this device.
+    LookingUp(Serial),
+}
+
+impl Identifying {
+    pub(super) fn enter(cx: &mut Context, proven: Proven) -> State {
+        cx.enter(Stage::Identifying);
+        match (cx.plan.policy.identity, cx.capabilities.identity) {
+            (IdentityPolicy::Required, false) => Undoing::enter(cx, Fault::IdentityMissing),
+            (IdentityPolicy::Required | IdentityPolicy::WhenOffered, true) => {
+                cx.intents.push_back(Intent::Challenge);
+                let step = Step::Challenged;
+                State::Identifying(Self { proven, step })
+            }
+            (IdentityPolicy::WhenOffered, false) | (IdentityPolicy::Off, _) => Self::look_up(cx, proven),
+        }
+    }
+
+    pub(super) fn on(self, cx: &mut Context, signal: Signal) -> State {
+        let Self { proven, step } = self;
+        match (step, signal) {
+            (Step::Challenged, Signal::Report(Report::Identified(proof))) => {
+                cx.look_up(&proof.serial);
+                cx.act(Action::CheckIdentity(proof));
+                let step = Step::Checking(cx.now + cx.plan.limits.command);
+                State::Identifying(Self { proven, step })
+            }
+            (Step::Challenged, Signal::Report(Report::Failed(fault))) => trouble(cx, fault),
+            (Step::Checking(_), Signal::Checked(Ok(identity))) => match accept(cx, identity) {
+                Ok(()) => Self::look_up(cx, proven),
+                Err(fault) => Undoing::enter(cx, fault),
+            },
+            (Step::Checking(_), Signal::Checked(Err(fault))) => {
+                Undoing::enter(cx, Fault::IdentityForged(alloc::format!("{fault}")))
+            }
+            (Step::Checking(until), Signal::Tick) if cx.now >= until => {
+                cx.stale_checks = cx.stale_checks.saturating_add(1);
+                Undoing::enter(
+                    cx,
+                    Fault::IdentityForged("it could not be checked in time".into()),
+                )
+            }
+            (Step::Checking(_), Signal::Lost(fault)) => {
+                cx.stale_checks = cx.stale_checks.saturating_add(1);
+                lost(cx, fault)
+            }
+            (_, Signal::Lost(fault)) => lost(cx, fault),
+            (Step::LookingUp(serial), Signal::News) => Self::judge(cx, proven, serial),
+            (step, _) => State::Identifying(Self { proven, step }),
+        }
+    }
+
+    pub(super) fn timeout(&self) -> Option<Moment> {
+        match self.step {
+            Step::Checking(until) => Some(until),
+            Step::Challenged | Step::LookingUp(_) => None,
+        }
+    }
+
+    fn look_up(cx: &mut Context, proven: Proven) -> State {
+        if cx.before.is_some() || cx.applied {
+            return Networking::enter(cx, proven);
+        }
+        match cx.serial().cloned() {
+            Some(serial) => {
+                cx.look_up(&serial);
+                Self::judge(cx, proven, serial)
+            }
+            None => Undoing::enter(cx, Fault::SerialNeeded),
+        }
+    }
+
+    fn judge(cx: &mut Context, proven: Proven, serial: Serial) -> State {
+        let snapshot = match cx.known(&serial) {
+            None => {
+                let step = Step::LookingUp(serial);
+                return State::Identifying(Self { proven, step });
+            }
+            Some(Err(fault)) => return Undoing::enter(cx, fault),
+            Some(Ok(snapshot)) => snapshot,
+        };
+        if let Err(fault) = permit(cx, &serial, &snapshot) {
+            return Undoing::enter(cx, fault);
+        }
+        if let Some(identity) = cx.identity.clone() {
+            cx.tell(Fact::IdentityProven { identity }, Source::Cloud);
+        }
+        cx.note(Entry::Snapshot {
+            snapshot: snapshot.clone(),
+        });
+        if let Some(thing) = &snapshot.thing
+            && !cx.plain
+        {
+            cx.off.thing = Some(thing.name.clone());
+            cx.off.earlier = thing.active().map(|principal| principal.id.clone()).collect();
+        }
+        cx.before = Some(snapshot);
+        Networking::enter(cx, proven)
+    }
+}
+
+/// Takes a proven identity, if it is the one that the label and earlier links of this job showed.
+fn accept(cx: &mut Context, identity: Identity) -> Result<(), Fault> {
+    if let Some(label) = &cx.plan.serial
+        && *label != identity.serial
+    {
+        return Err(Fault::LabelMismatch {
+            label: label.as_str().into(),
+            device: identity.serial.as_str().into(),
+        });
+    }
+    match &cx.identity {
+        Some(before) if before.key_sha256 != identity.key_sha256 => {
+            return Err(Fault::CloneSuspected(identity.serial.as_str().into()));
+        }
+        Some(_) => {}
+        None => cx.note(Entry::Identified {
+            identity: identity.clone(),
+        }),
+    }
+    cx.identity = Some(identity);
+    Ok(())
+}
+
+/// Whether this device may be commissioned for this purpose.
+fn permit(cx: &Context, serial: &Serial, snapshot: &Snapshot) -> Result<(), Fault> {
+    let name = || serial.as_str().into();
+    if !snapshot.known {
+        return Err(Fault::UnknownDevice(name()));
+    }
+    if let (Some(identity), Some(key)) = (&cx.identity, &snapshot.identity_key_sha256)
+        && identity.key_sha256 != *key
+    {
+        return Err(Fault::CloneSuspected(name()));
+    }
+    if snapshot.owner == Owner::Other && cx.plan.purpose != Purpose::Transfer {
+        return Err(Fault::OwnedByOther);
+    }
+    let active = snapshot
+        .thing
+        .as_ref()
+        .is_some_and(|thing| thing.active().next().is_some());
+    if cx.plain {
+        // Wi-Fi alone leads nowhere unless the cloud knows a credential that the device has already.
+        return if active {
+            Ok(())
+        } else {
+            Err(Fault::CredentialsUnsupported)
+        };
+    }
+    if active && cx.plan.purpose == Purpose::New {
+        return Err(Fault::AlreadyCommissioned);
+    }
+    if let (Some(identity), Some(needed)) = (&cx.identity, &snapshot.min_firmware)
+        && !matches!(
+            identity.firmware.compare(needed),
+            Some(Ordering::Equal | Ordering::Greater)
+        )
+    {
+        return Err(Fault::FirmwareTooOld {
+            found: identity.firmware.0.clone(),
+            needed: needed.0.clone(),
+        });
+    }
+    Ok(())
+}

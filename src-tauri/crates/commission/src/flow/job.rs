@@ -1,0 +1,355 @@
+//! One device's job behind its five verbs, and the table of its states.
+
+use alloc::boxed::Box;
+use core::mem;
+
+use crate::claim::ClaimId;
+use crate::fault::Fault;
+use crate::gatt::{GattTable, LinkError};
+use crate::secret::Entropy;
+use crate::time::Moment;
+
+use super::context::{Context, Signal};
+use super::crediting::Crediting;
+use super::enrolling::Enrolling;
+use super::identifying::Identifying;
+use super::io::{Action, Event, Input, JobId, Plan, Remains, Stage, Step};
+use super::joining::Joining;
+use super::link::Dialects;
+use super::linking::Linking;
+use super::networking::Networking;
+use super::proving::Proving;
+use super::releasing::Releasing;
+use super::status::Status;
+use super::undoing::Undoing;
+use super::verifying::Verifying;
+
+/// Where a job is. A state holds only what is valid in it and is consumed when it is left.
+#[derive(Debug)]
+pub(super) enum State {
+    /// The beginning is being written down.
+    Starting(Start),
+    Linking(Linking),
+    Proving(Proving),
+    Identifying(Identifying),
+    Networking(Networking),
+    Crediting(Crediting),
+    Joining(Joining),
+    Enrolling(Enrolling),
+    Verifying(Verifying),
+    Releasing(Releasing),
+    Undoing(Undoing),
+    /// The end is being written down, or is.
+    Ending,
+}
+
+/// How a job begins.
+#[derive(Debug)]
+pub(super) enum Start {
+    Anew,
+    /// With what an earlier run left, going on where that makes sense.
+    Resuming(Box<Remains>),
+    /// With what an earlier run left, only to undo it.
+    Undoing(Box<Remains>),
+}
+
+/// One device's commissioning as a machine: it decides, the caller does.
+///
+/// After each call take out all [`Job::poll_action`] and [`Job::poll_event`], and call [`Job::handle_timeout`] at
+/// [`Job::poll_timeout`]. Actions are to be done in their order; a [`Action::Record`] is answered by
+/// [`Input::Recorded`] before anything that depends on it is given out.
+pub struct Job {
+    cx: Context,
+    state: State,
+}
+
+impl Job {
+    /// A job for a device that was found.
+    pub fn new(plan: Plan, dialects: Box<dyn Dialects>) -> Self {
+        Self::start(plan, dialects, Start::Anew)
+    }
+
+    /// A job that an earlier run of the program left: undoes what cannot be used any more, asks the cloud what cannot
+    /// be known here, and goes on from there.
+    pub fn resume(plan: Plan, remains: Remains, dialects: Box<dyn Dialects>) -> Self {
+        Self::start(plan, dialects, Start::Resuming(Box::new(remains)))
+    }
+
+    /// A job that an earlier run of the program left, and that is only to be undone. Needs no device.
+    pub fn undo(plan: Plan, remains: Remains) -> Self {
+        let none = |_, _: &GattTable| Err(Fault::Cancelled);
+        Self::start(plan, Box::new(none), Start::Undoing(Box::new(remains)))
+    }
+
+    /// Which job this is.
+    pub fn id(&self) -> JobId {
+        self.cx.plan.job
+    }
+
+    /// The stage that it is in.
+    pub fn stage(&self) -> Stage {
+        self.cx.stage
+    }
+
+    /// Whether [`Event::Finished`] was given, or is about to be polled.
+    pub fn is_finished(&self) -> bool {
+        self.cx.finished
+    }
+
+    /// Takes what happened outside.
+    pub fn handle(&mut self, input: Input, now: Moment, entropy: &mut dyn Entropy) {
+        self.cx.now = now;
+        if self.cx.finished {
+            // Only the link still matters: a batch counts it until it is given back.
+            if let Input::Unlinked | Input::LinkLost = input {
+                self.cx.unlinked();
+            }
+            return;
+        }
+        self.take(input, entropy);
+        self.settle(entropy);
+    }
+
+    /// Lets time pass; to be called at [`Job::poll_timeout`], harmless earlier.
+    pub fn handle_timeout(&mut self, now: Moment, entropy: &mut dyn Entropy) {
+        self.cx.now = now;
+        self.cx.lapse();
+        self.settle(entropy);
+    }
+
+    /// The next thing to do, once.
+    pub fn poll_action(&mut self) -> Option<Action> {
+        self.cx.actions.pop_front()
+    }
+
+    /// The next thing that became known, once.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.cx.events.pop_front()
+    }
+
+    /// When [`Job::handle_timeout`] wants to be called.
+    pub fn poll_timeout(&self) -> Option<Moment> {
+        let cx = &self.cx;
+        if cx.finished {
+            return cx.timeout();
+        }
+        let state = match &self.state {
+            State::Linking(state) => state.timeout(),
+            State::Identifying(state) => state.timeout(),
+            State::Networking(_) => Networking::timeout(cx),
+            State::Joining(state) => state.timeout(),
+            State::Enrolling(state) => state.timeout(cx),
+            State::Verifying(state) => state.timeout(cx),
+            State::Undoing(state) => state.timeout(),
+            State::Starting(_)
+            | State::Proving(_)
+            | State::Crediting(_)
+            | State::Releasing(_)
+            | State::Ending => None,
+        };
+        let settle_by = cx.settle_by.filter(|_| self.state.looks_back());
+        [cx.timeout(), state, settle_by].into_iter().flatten().min()
+    }
+
+    /// From now on links are made only when a batch gives one.
+    pub(super) fn join_batch(&mut self) {
+        self.cx.in_batch = true;
+        self.cx.may_link = false;
+    }
+
+    /// Whether it waits for the batch to give it a link.
+    pub(super) fn wants_link(&self) -> bool {
+        !self.cx.finished && self.cx.wants_turn()
+    }
+
+    /// Whether it has a link, or one is being made or given back.
+    pub(super) fn holds_link(&self) -> bool {
+        self.cx.link.is_held()
+    }
+
+    /// Whether it was given a link that it has not asked the radio for yet.
+    pub(super) fn is_granted(&self) -> bool {
+        self.cx.in_batch && self.cx.may_link && !self.cx.finished
+    }
+
+    /// Whether all that it had to say was polled.
+    pub(super) fn is_silent(&self) -> bool {
+        self.cx.actions.is_empty() && self.cx.events.is_empty()
+    }
+
+    /// The batch gives it a link.
+    pub(super) fn grant_link(&mut self, now: Moment, entropy: &mut dyn Entropy) {
+        self.cx.now = now;
+        self.cx.may_link = true;
+        self.settle(entropy);
+    }
+
+    fn start(plan: Plan, dialects: Box<dyn Dialects>, start: Start) -> Self {
+        let started = Step::Started {
+            peripheral: plan.peripheral.clone(),
+            name: plan.name.clone(),
+            dialect: plan.dialect,
+            serial: plan.serial.clone(),
+            purpose: plan.purpose,
+        };
+        let mut cx = Context::new(plan, dialects);
+        cx.recording = true;
+        cx.actions.push_back(Action::Record(started));
+        Self {
+            cx,
+            state: State::Starting(start),
+        }
+    }
+
+    fn take(&mut self, input: Input, entropy: &mut dyn Entropy) {
+        let cx = &mut self.cx;
+        match input {
+            Input::Recorded => cx.recording = false,
+            Input::NotRecorded(words) => {
+                cx.journal_failed(words);
+                self.state = State::Ending;
+            }
+            Input::Linked(table) => cx.linked(&table),
+            Input::NotLinked(error) => cx.not_linked(error),
+            Input::LinkLost => cx.link_lost(),
+            Input::Unlinked => cx.unlinked(),
+            Input::Gatt(result) => cx.gatt(result, entropy),
+            Input::IdentityChecked(_) if cx.stale_checks > 0 => cx.stale_checks -= 1,
+            Input::IdentityChecked(result) => cx.signals.push_back(Signal::Checked(result)),
+            Input::Snapshot(result) => cx.snapshot(result),
+            Input::Issued(result) => cx.issued(result),
+            Input::Observed(result) => cx.observed(result),
+            Input::Retired(result) => cx.retired(result),
+            Input::Deactivated(result) => cx.deactivated(result),
+            Input::ReleasedToSupport(result) => cx.released(result),
+            Input::Answer(answer) => cx.answer(answer),
+            Input::Cancel => cx.signals.push_back(Signal::Stop(Fault::Cancelled)),
+        }
+    }
+
+    /// Runs until everything waits for the outside.
+    fn settle(&mut self, entropy: &mut dyn Entropy) {
+        if let State::Starting(_) = self.state
+            && !self.cx.recording
+            && !self.cx.finished
+        {
+            self.step(Signal::Tick);
+        }
+        loop {
+            while let Some(signal) = self.cx.signals.pop_front() {
+                self.step(signal);
+            }
+            if !self.cx.pump(entropy) {
+                break;
+            }
+        }
+    }
+
+    fn step(&mut self, signal: Signal) {
+        let state = mem::replace(&mut self.state, State::Ending);
+        self.state = state.on(&mut self.cx, signal);
+    }
+}
+
+impl State {
+    fn on(self, cx: &mut Context, signal: Signal) -> Self {
+        match (&self, &signal) {
+            (Self::Ending | Self::Undoing(_), Signal::Stop(_)) => return self,
+            (_, Signal::Stop(fault)) => {
+                let fault = fault.clone();
+                return Undoing::enter(cx, fault);
+            }
+            _ => {}
+        }
+        if self.looks_back() && cx.applied {
+            if cx.watch.has_news() && !matches!(self, Self::Joining(_)) {
+                return Enrolling::enter(cx, None);
+            }
+            if cx.settle_by.is_some_and(|by| cx.now >= by) && matches!(signal, Signal::Tick) {
+                return Undoing::enter(cx, Fault::EnrolTimeout);
+            }
+        }
+        match self {
+            Self::Starting(start) if cx.recording => Self::Starting(start),
+            Self::Starting(start) => start.begin(cx),
+            Self::Linking(state) => state.on(cx, signal),
+            Self::Proving(state) => state.on(cx, signal),
+            Self::Identifying(state) => state.on(cx, signal),
+            Self::Networking(state) => state.on(cx, signal),
+            Self::Crediting(state) => state.on(cx, signal),
+            Self::Joining(state) => state.on(cx, signal),
+            Self::Enrolling(state) => state.on(cx, signal),
+            Self::Verifying(state) => state.on(cx, signal),
+            Self::Releasing(state) => state.on(cx, &signal),
+            Self::Undoing(state) => state.on(cx, &signal),
+            Self::Ending => Self::Ending,
+        }
+    }
+
+    /// Whether, after settings were applied, this is on the way to find out how they fared.
+    fn looks_back(&self) -> bool {
+        match self {
+            Self::Linking(_)
+            | Self::Proving(_)
+            | Self::Identifying(_)
+            | Self::Networking(_)
+            | Self::Joining(_) => true,
+            Self::Crediting(state) => !state.renews(),
+            Self::Starting(_)
+            | Self::Enrolling(_)
+            | Self::Verifying(_)
+            | Self::Releasing(_)
+            | Self::Undoing(_)
+            | Self::Ending => false,
+        }
+    }
+}
+
+impl Start {
+    fn begin(self, cx: &mut Context) -> State {
+        match self {
+            Self::Anew => Linking::begin(cx),
+            Self::Resuming(remains) => {
+                let has_claim = take_remains(cx, &remains);
+                match (remains.thing, remains.applied) {
+                    (Some(_), _) if has_claim => {
+                        let status = Status::begin(cx, None);
+                        Verifying::enter(cx, status)
+                    }
+                    (Some(_), _) => Undoing::enter(cx, Fault::NotSeenOnline),
+                    (None, true) => Joining::lost(cx, Fault::Link(LinkError::NotConnected)),
+                    (None, false) => Linking::begin(cx),
+                }
+            }
+            Self::Undoing(remains) => {
+                take_remains(cx, &remains);
+                Undoing::enter(cx, Fault::Cancelled)
+            }
+        }
+    }
+}
+
+/// Takes over what an earlier run left; whether there is a claim to watch.
+fn take_remains(cx: &mut Context, remains: &Remains) -> bool {
+    for cleanup in &remains.leftover {
+        cx.retire(cleanup.clone());
+    }
+    if !cx.undo_request(remains) {
+        cx.retiring.give_up(Fault::SerialNeeded);
+    }
+    cx.off.earlier.clone_from(&remains.earlier);
+    cx.applied = remains.applied || remains.thing.is_some();
+    let claim: Option<(ClaimId, _)> = remains.claim.clone();
+    let Some((id, cleanup)) = claim else {
+        return false;
+    };
+    if cx.applied {
+        cx.watch_remains(id, cleanup, remains.issued_at);
+        if let Some(thing) = &remains.thing {
+            cx.registered_before(thing.clone());
+        }
+    } else {
+        cx.retire(cleanup);
+    }
+    true
+}

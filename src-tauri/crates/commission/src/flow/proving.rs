@@ -1,0 +1,121 @@
+//! Proving: what the device offers is held against the policy, then both sides prove the PoP.
+
+use crate::dialect::{Capabilities, Command, Report};
+use crate::evidence::{Fact, Source};
+use crate::fault::Fault;
+use crate::policy::{PlainDevices, Policy};
+
+use super::context::{Context, Signal};
+use super::identifying::Identifying;
+use super::io::{Answer, Event, Question, Stage};
+use super::job::State;
+use super::linking::{Linking, lost, trouble};
+
+/// That this session is encrypted and its PoP proven, or that the policy waives exactly what is missing. Only this
+/// module can make one, and nothing secret can be sent without one (rules 1 and 8 of the design).
+#[derive(Debug)]
+pub(super) struct Proven(());
+
+/// See the module.
+#[derive(Debug)]
+pub(super) struct Proving {
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    Opening,
+    Asking,
+}
+
+impl Proving {
+    pub(super) fn enter(cx: &mut Context, capabilities: Capabilities) -> State {
+        cx.enter(Stage::Proving);
+        if let Err(fault) = take(cx, capabilities) {
+            return Linking::give_up(cx, fault);
+        }
+        if cx.capabilities.pop && cx.pop.is_none() {
+            return Self::ask(cx, Fault::PopNeeded);
+        }
+        Self::open(cx)
+    }
+
+    fn open(cx: &mut Context) -> State {
+        cx.command(Command::Open {
+            pop: cx.pop.clone().filter(|_| cx.capabilities.pop),
+            username: cx.plan.username.clone(),
+        });
+        let step = Step::Opening;
+        State::Proving(Self { step })
+    }
+
+    fn ask(cx: &mut Context, fault: Fault) -> State {
+        let tries_left = cx.plan.limits.pop_attempts.saturating_sub(cx.wrong_pops);
+        cx.ask(Question::Pop { fault, tries_left });
+        let step = Step::Asking;
+        State::Proving(Self { step })
+    }
+
+    pub(super) fn on(self, cx: &mut Context, signal: Signal) -> State {
+        match (self.step, signal) {
+            (Step::Opening, Signal::Report(Report::Opened { scheme, capabilities })) => {
+                if let Err(fault) = take(cx, capabilities) {
+                    return Linking::give_up(cx, fault);
+                }
+                if cx.capabilities.pop {
+                    cx.tell(Fact::PossessionProven { scheme }, Source::Device);
+                }
+                Identifying::enter(cx, Proven(()))
+            }
+            (Step::Opening, Signal::Report(Report::Failed(Fault::WrongPop))) => {
+                cx.pop = None;
+                cx.wrong_pops = cx.wrong_pops.saturating_add(1);
+                if cx.wrong_pops >= cx.plan.limits.pop_attempts {
+                    Linking::give_up(cx, Fault::WrongPop)
+                } else {
+                    Self::ask(cx, Fault::WrongPop)
+                }
+            }
+            (Step::Opening, Signal::Report(Report::Failed(fault))) => trouble(cx, fault),
+            (Step::Asking, Signal::Answer(Answer::Pop(pop))) => {
+                cx.pop = Some(pop);
+                if cx.link_free() {
+                    Self::open(cx)
+                } else {
+                    Linking::enter(cx)
+                }
+            }
+            // A person looks for the label while the device gives up waiting: the link comes back with the answer.
+            (Step::Asking, Signal::Lost(_)) => State::Proving(Self { step: Step::Asking }),
+            (Step::Opening, Signal::Lost(fault)) => lost(cx, fault),
+            (step, _) => State::Proving(Self { step }),
+        }
+    }
+}
+
+/// Takes what the device says it can do, if the policy takes it.
+fn take(cx: &mut Context, capabilities: Capabilities) -> Result<(), Fault> {
+    allow(&cx.plan.policy, &capabilities)?;
+    cx.plain = capabilities.claims.is_empty();
+    if cx.capabilities != capabilities {
+        cx.events.push_back(Event::Capabilities(capabilities.clone()));
+        cx.capabilities = capabilities;
+    }
+    Ok(())
+}
+
+fn allow(policy: &Policy, capabilities: &Capabilities) -> Result<(), Fault> {
+    if !capabilities.encrypted && !policy.allow_unencrypted {
+        return Err(Fault::Unencrypted);
+    }
+    if !capabilities.pop && !policy.allow_no_pop {
+        return Err(Fault::Unproven);
+    }
+    if capabilities.nonce_reuse && !policy.allow_nonce_reuse {
+        return Err(Fault::NonceReuse);
+    }
+    if capabilities.claims.is_empty() && policy.plain_devices == PlainDevices::Refuse {
+        return Err(Fault::CredentialsUnsupported);
+    }
+    Ok(())
+}

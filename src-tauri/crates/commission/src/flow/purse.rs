@@ -1,0 +1,359 @@
+//! The one claim of a job at a time: wanted, asked for, held, given away to be undone.
+
+use alloc::boxed::Box;
+
+use uuid::Uuid;
+
+use crate::claim::{Claim, ClaimForm, ClaimRequest, MIN_LIFE_TO_KEEP, Purpose};
+use crate::device::Serial;
+use crate::dialect::Command;
+use crate::evidence::{Evidence, Fact, Source};
+use crate::fault::{CloudError, Fault};
+use crate::policy::Limits;
+use crate::secret::Entropy;
+use crate::time::{Moment, UnixTime};
+
+use super::attempt::{Attempt, fault, overdue};
+use super::context::{Context, Intent, Signal};
+use super::io::{Action, Event, Remains, Step};
+use super::proving::Proven;
+
+/// Claims that one job may use up before it gives up. Each replaced one cost a person's patience or a lost minute.
+const MOST_CLAIMS: u8 = 6;
+
+/// All forms there are, for asking again for a claim that is only to be undone.
+const ANY_FORM: [ClaimForm; 5] = [
+    ClaimForm::Certificate,
+    ClaimForm::PublicKey,
+    ClaimForm::Sas,
+    ClaimForm::SymmetricKey,
+    ClaimForm::Tpm,
+];
+
+/// Where the claim is.
+#[derive(Debug, Default)]
+pub(super) enum Purse {
+    /// There is none.
+    #[default]
+    Empty,
+    /// It is to be asked for.
+    Wanted,
+    /// It is asked for.
+    Asking(Box<Asking>),
+    /// It is here.
+    Held(Box<Held>),
+    /// The cloud gives none.
+    Refused(Fault),
+}
+
+#[derive(Debug)]
+pub(super) struct Asking {
+    request: ClaimRequest,
+    attempt: Attempt,
+    /// It is to be used, not only undone.
+    keep: bool,
+    /// An earlier try may have had an effect.
+    tried: bool,
+}
+
+/// A claim that came.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) claim: Claim,
+    /// The device has, or may have, some of it.
+    pub(super) begun: bool,
+    /// The device has all of it.
+    pub(super) committed: bool,
+}
+
+impl Purse {
+    pub(super) fn timeout(&self, limits: &Limits) -> Option<Moment> {
+        match self {
+            Self::Asking(asking) => asking.attempt.timeout(limits),
+            Self::Empty | Self::Wanted | Self::Held(_) | Self::Refused(_) => None,
+        }
+    }
+
+    /// The claim, if it is here.
+    pub(super) fn held(&self) -> Option<&Held> {
+        match self {
+            Self::Held(held) => Some(held),
+            Self::Empty | Self::Wanted | Self::Asking(_) | Self::Refused(_) => None,
+        }
+    }
+}
+
+impl Held {
+    /// Whether a device that holds it has time enough to use it.
+    pub(super) fn may_be_kept(&self, now: Moment) -> bool {
+        self.claim.expires.left(now) >= MIN_LIFE_TO_KEEP
+    }
+}
+
+impl Context {
+    /// Asks for a claim unless there is one, or one is coming.
+    pub(super) fn want_claim(&mut self) {
+        if matches!(self.purse, Purse::Empty) {
+            self.purse = if self.claims_asked >= MOST_CLAIMS {
+                Purse::Refused(Fault::ClaimExpired)
+            } else {
+                Purse::Wanted
+            };
+            self.signals.push_back(Signal::News);
+        }
+    }
+
+    /// Asks for a claim early, so that nobody waits for it later: where the policy says so, and where no credential
+    /// has to be switched off first.
+    pub(super) fn prefetch_claim(&mut self) {
+        let early = self.plan.policy.prefetch_claim && self.plan.purpose != Purpose::Transfer;
+        if early && !self.plain {
+            self.want_claim();
+        }
+    }
+
+    /// Takes up a request of an earlier run, whose claim is to be undone.
+    pub(super) fn undo_request(&mut self, remains: &Remains) -> bool {
+        let serial = remains.serial.clone().or_else(|| self.plan.serial.clone());
+        let (Some(idempotency), Some(serial)) = (remains.idempotency, serial) else {
+            return remains.idempotency.is_none();
+        };
+        let request = ClaimRequest {
+            serial,
+            key_sha256: remains.key_sha256,
+            idempotency,
+            accepts: ANY_FORM.to_vec(),
+            purpose: self.plan.purpose,
+        };
+        let mut attempt = Attempt::default();
+        attempt.want();
+        self.purse = Purse::Asking(Box::new(Asking {
+            request,
+            attempt,
+            keep: false,
+            tried: true,
+        }));
+        true
+    }
+
+    /// Gives the claim up: undone in the background, and a fresh one can be asked for at once.
+    pub(super) fn discard_claim(&mut self) {
+        if let Purse::Held(held) = &self.purse {
+            let cleanup = held.claim.cleanup.clone();
+            self.purse = Purse::Empty;
+            self.retire(cleanup);
+        }
+    }
+
+    /// Gives up a claim of an earlier run, of which only the name is left.
+    pub(super) fn retire_remains(&mut self) {
+        if self.claims_asked == 0
+            && !self.watch.is_registered()
+            && let Some(cleanup) = self.watch.cleanup()
+        {
+            self.retire(cleanup);
+        }
+    }
+
+    /// Stops wanting a claim. One that may have been issued is fetched all the same, to be undone.
+    pub(super) fn withdraw_claim(&mut self) {
+        let before = self.intents.len();
+        self.intents
+            .retain(|intent| !matches!(intent, Intent::Act(Action::Issue(_))));
+        let taken_back = self.intents.len() != before;
+        match &mut self.purse {
+            Purse::Wanted => self.purse = Purse::Empty,
+            Purse::Asking(asking) if taken_back && !asking.tried && asking.keep => self.purse = Purse::Empty,
+            Purse::Asking(asking) => {
+                asking.keep = false;
+                if taken_back {
+                    asking.attempt.rest(self.now);
+                }
+            }
+            Purse::Empty | Purse::Held(_) | Purse::Refused(_) => {}
+        }
+    }
+
+    /// Sends the claim. Only who holds the proof that the device's possession is proven can ask for it (rule 1).
+    pub(super) fn send_claim(&mut self, _: &Proven) {
+        if let Purse::Held(held) = &self.purse {
+            let claim = held.claim.id.clone();
+            self.record(Step::SendingClaim { claim });
+            self.intents.push_back(Intent::SendClaim);
+        }
+    }
+
+    /// The command that sends the claim, if it may still be sent at this very moment.
+    pub(super) fn claim_to_send(&mut self) -> Option<Command> {
+        let now = self.now;
+        match &mut self.purse {
+            Purse::Held(held) if held.claim.may_be_sent(now) => {
+                held.begun = true;
+                let age = i64::try_from(now.since(held.claim.issued).as_secs()).unwrap_or(i64::MAX);
+                Some(Command::SendClaim {
+                    claim: held.claim.clone(),
+                    now: UnixTime(held.claim.issued_at.0.saturating_add(age)),
+                })
+            }
+            _ => None,
+        }
+    }
+
+    /// The device has all of the claim.
+    pub(super) fn claim_committed(&mut self) {
+        if let Purse::Held(held) = &mut self.purse {
+            held.committed = true;
+            let claim = held.claim.id.clone();
+            self.note(Step::ClaimCommitted { claim });
+            self.tell(Fact::ClaimCommitted, Source::Device);
+        }
+    }
+
+    /// [`super::Input::Issued`].
+    pub(super) fn issued(&mut self, result: Result<Claim, CloudError>) {
+        let Purse::Asking(asking) = &mut self.purse else {
+            if let Ok(claim) = result {
+                self.undo_unwanted(claim);
+            }
+            return;
+        };
+        match result {
+            Ok(claim) if asking.keep => {
+                self.purse = Purse::Empty;
+                self.hold(claim);
+            }
+            Ok(claim) => {
+                self.purse = Purse::Empty;
+                self.undo_unwanted(claim);
+            }
+            Err(error) => {
+                asking.tried |= error.is_passing();
+                if asking.attempt.fail(&error, self.now, &self.plan.limits) {
+                    return;
+                }
+                let (serial, keep) = (asking.request.serial.clone(), asking.keep);
+                let unclear = asking.tried;
+                self.purse = if keep {
+                    Purse::Refused(refusal(error, serial.as_str()))
+                } else {
+                    Purse::Empty
+                };
+                if unclear {
+                    self.retiring
+                        .give_up(Fault::CloudUnreachable("a claim may have been issued".into()));
+                }
+            }
+        }
+        self.signals.push_back(Signal::News);
+    }
+
+    pub(super) fn pump_claim(&mut self, entropy: &mut dyn Entropy) -> bool {
+        let now = self.now;
+        match &mut self.purse {
+            Purse::Wanted => {
+                let Some(serial) = self.serial().cloned() else {
+                    return false;
+                };
+                let mut bytes = [0; 16];
+                entropy.fill(&mut bytes);
+                let idempotency = uuid::Builder::from_random_bytes(bytes).into_uuid();
+                self.ask_for_claim(serial, idempotency);
+                true
+            }
+            Purse::Asking(asking) if asking.attempt.is_due(now) => {
+                asking.attempt.ask(now);
+                let request = asking.request.clone();
+                self.act(Action::Issue(request));
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn lapse_claim(&mut self) {
+        if let Purse::Asking(asking) = &self.purse
+            && asking.attempt.is_overdue(self.now, &self.plan.limits)
+        {
+            self.issued(Err(overdue()));
+        }
+    }
+
+    fn ask_for_claim(&mut self, serial: Serial, idempotency: Uuid) {
+        self.claims_asked += 1;
+        self.record(Step::Claiming {
+            idempotency,
+            serial: serial.clone(),
+        });
+        let request = ClaimRequest {
+            serial,
+            key_sha256: self.identity.as_ref().map(|identity| identity.key_sha256),
+            idempotency,
+            accepts: self.capabilities.claims.clone(),
+            purpose: self.plan.purpose,
+        };
+        let mut attempt = Attempt::default();
+        attempt.ask(self.now);
+        self.purse = Purse::Asking(Box::new(Asking {
+            request: request.clone(),
+            attempt,
+            keep: true,
+            tried: false,
+        }));
+        self.act(Action::Issue(request));
+    }
+
+    fn hold(&mut self, claim: Claim) {
+        self.record_claim(&claim);
+        self.events.push_back(Event::Claim {
+            id: claim.id.clone(),
+            expires: claim.expires,
+        });
+        self.events.push_back(Event::Evidence(Evidence {
+            fact: Fact::ClaimIssued {
+                claim: claim.id.clone(),
+            },
+            source: Source::Cloud,
+            at: Some(claim.issued_at),
+        }));
+        if self.capabilities.claims.contains(&claim.form()) {
+            self.purse = Purse::Held(Box::new(Held {
+                claim,
+                begun: false,
+                committed: false,
+            }));
+        } else {
+            self.retire(claim.cleanup);
+            self.purse = Purse::Refused(Fault::CredentialsUnsupported);
+        }
+    }
+
+    /// A claim that came when nobody wanted it any more.
+    fn undo_unwanted(&mut self, claim: Claim) {
+        if !self.finished {
+            self.record_claim(&claim);
+            self.retire(claim.cleanup);
+        }
+    }
+
+    fn record_claim(&mut self, claim: &Claim) {
+        self.record(Step::Claimed {
+            claim: claim.id.clone(),
+            cleanup: claim.cleanup.clone(),
+            issued_at: claim.issued_at,
+        });
+    }
+}
+
+/// A refused claim as a fault of the job; the codes are those of the broker's contract.
+fn refusal(error: CloudError, serial: &str) -> Fault {
+    match error {
+        CloudError::Refused { code, message } => match code.as_str() {
+            "unknown-device" => Fault::UnknownDevice(serial.into()),
+            "clone-suspected" => Fault::CloneSuspected(serial.into()),
+            "owned-by-other" => Fault::OwnedByOther,
+            "already-enrolled" => Fault::AlreadyCommissioned,
+            _ => Fault::ClaimRefused { code, message },
+        },
+        error => fault(error),
+    }
+}

@@ -1,0 +1,86 @@
+//! What an earlier run left, read from its journal.
+
+use alloc::string::ToString;
+
+use super::io::{OutcomeRecord, Remains, Step};
+use crate::claim::CleanupHandle;
+use crate::evidence::{Fact, Source};
+
+impl Remains {
+    /// What the steps of one job, in their order, leave to be finished or undone.
+    pub fn of<'a>(steps: impl IntoIterator<Item = &'a Step>) -> Self {
+        let mut remains = Self::default();
+        for step in steps {
+            remains.take(step);
+        }
+        remains
+    }
+
+    /// Whether nothing is left to do.
+    pub fn is_empty(&self) -> bool {
+        let nothing_asked = self.idempotency.is_none() && self.claim.is_none() && self.leftover.is_empty();
+        nothing_asked && !self.applied && self.thing.is_none()
+    }
+
+    fn take(&mut self, step: &Step) {
+        match step {
+            Step::Identified { identity } => {
+                self.serial = Some(identity.serial.clone());
+                self.key_sha256 = Some(identity.key_sha256);
+            }
+            Step::Snapshot { snapshot } => {
+                self.earlier = snapshot
+                    .thing
+                    .iter()
+                    .flat_map(|thing| thing.active())
+                    .map(|principal| principal.id.clone())
+                    .collect();
+            }
+            Step::Claiming { idempotency, serial } => {
+                self.idempotency = Some(*idempotency);
+                self.serial = Some(serial.clone());
+            }
+            Step::Claimed {
+                claim,
+                cleanup,
+                issued_at,
+            } => {
+                self.idempotency = None;
+                self.issued_at = Some(*issued_at);
+                let replaced = self.claim.replace((claim.clone(), cleanup.clone()));
+                self.leftover.extend(replaced.map(|(_, cleanup)| cleanup));
+            }
+            Step::Applying => self.applied = true,
+            // The device had said that the settings were refused.
+            Step::Resetting => self.applied = false,
+            Step::Evidence { evidence } if evidence.source == Source::Cloud => {
+                if let Fact::Registered { thing, .. } = &evidence.fact {
+                    self.thing = Some(thing.as_deref().unwrap_or_default().to_string());
+                }
+            }
+            Step::Retired { cleanup } => self.forget(cleanup),
+            Step::Finished { outcome } => match outcome {
+                OutcomeRecord::Done { .. } | OutcomeRecord::Failed { undone: true, .. } => {
+                    *self = Self::default();
+                }
+                OutcomeRecord::Failed { .. } | OutcomeRecord::Unknown { .. } => {}
+            },
+            Step::Started { .. }
+            | Step::Linking
+            | Step::WritingSettings { .. }
+            | Step::SendingClaim { .. }
+            | Step::ClaimCommitted { .. }
+            | Step::Evidence { .. }
+            | Step::Deactivating { .. }
+            | Step::Releasing { .. }
+            | Step::Retiring { .. } => {}
+        }
+    }
+
+    fn forget(&mut self, retired: &CleanupHandle) {
+        self.leftover.retain(|cleanup| cleanup != retired);
+        if self.claim.as_ref().is_some_and(|(_, cleanup)| cleanup == retired) {
+            self.claim = None;
+        }
+    }
+}
