@@ -17,6 +17,7 @@ pub mod air;
 pub mod bluez;
 pub mod device;
 pub mod faults;
+pub mod in_process;
 pub mod link;
 pub mod peripheral;
 pub mod record;

@@ -9,7 +9,7 @@ use sandbox::radio::peripheral::{
     Address, Advertisement, AttError, CharacteristicId, CharacteristicLayout, DescriptorLayout, GattLayout,
     LinkHandle, OnAir, Peripheral, Properties, Refusal, ServiceLayout, USER_DESCRIPTION,
 };
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use uuid::Uuid;
 
 pub(crate) const SERVICE: Uuid = Uuid::from_u128(0x021a_9004_0382_4aea_bff4_6b3f_1c5a_dfb4);
@@ -40,6 +40,15 @@ pub(crate) struct Told {
     pub(crate) ends: usize,
     pub(crate) written: Vec<Vec<u8>>,
     pub(crate) echo: Vec<u8>,
+    /// Where writes wait, if anywhere.
+    pub(crate) gate: Option<Arc<Gate>>,
+}
+
+/// A point that a write reaches and where it stays until it is let on.
+#[derive(Default)]
+pub(crate) struct Gate {
+    pub(crate) reached: Notify,
+    pub(crate) open: Notify,
 }
 
 impl Parrot {
@@ -127,6 +136,11 @@ impl Peripheral for Parrot {
     }
 
     async fn write(&self, characteristic: CharacteristicId, value: Vec<u8>) -> Result<(), Refusal> {
+        let gate = self.told.lock().unwrap().gate.clone();
+        if let Some(gate) = gate {
+            gate.reached.notify_one();
+            gate.open.notified().await;
+        }
         let mut told = self.told.lock().unwrap();
         told.written.push(value.clone());
         if characteristic == id(NEWS) {
