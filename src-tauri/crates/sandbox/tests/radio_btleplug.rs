@@ -615,6 +615,32 @@ on_the_air! {
         radio.stop().await;
     }
 
+    async fn a_client_that_is_gone_no_longer_scans() {
+        let radio = radio(quick(), &[Parrot::new(1)]).await;
+        let bus = || async { zbus::connection::Builder::address(radio.bus_address()).build().await.unwrap() };
+        let (watcher, client) = (bus().await, bus().await);
+        let call = async |connection: &zbus::Connection, interface: &str, member: &str, property: Option<&str>| {
+            let (to, path) = (Some("org.bluez"), "/org/bluez/hci0");
+            match property {
+                Some(name) => connection.call_method(to, path, Some(interface), member, &("org.bluez.Adapter1", name)).await,
+                None => connection.call_method(to, path, Some(interface), member, &()).await,
+            }
+        };
+        let discovering = async || {
+            let answer = call(&watcher, "org.freedesktop.DBus.Properties", "Get", Some("Discovering")).await.unwrap();
+            answer.body().deserialize::<zbus::Variant<'_>>().unwrap() == zbus::Variant::from(true)
+        };
+        call(&client, "org.bluez.Adapter1", "StartDiscovery", None).await.unwrap();
+        assert!(discovering().await);
+        let twice = call(&client, "org.bluez.Adapter1", "StartDiscovery", None).await.unwrap_err();
+        assert!(twice.to_string().contains("org.bluez.Error.InProgress"), "{twice}");
+        let other = call(&watcher, "org.bluez.Adapter1", "StopDiscovery", None).await.unwrap_err();
+        assert!(other.to_string().contains("No discovery started"), "{other}");
+        client.close().await.unwrap();
+        until("the end of the scan", async || !discovering().await).await;
+        radio.stop().await;
+    }
+
     async fn a_second_write_to_an_attribute_under_way_is_refused() {
         let mut config = quick();
         config.adapters[0].latency.round_trip = Duration::from_millis(200);
