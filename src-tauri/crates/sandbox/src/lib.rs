@@ -3,5 +3,7 @@
 pub mod ca;
 pub mod cloud;
 pub mod device;
+pub mod person;
 pub mod radio;
+pub mod sandbox;
 pub mod scenario;

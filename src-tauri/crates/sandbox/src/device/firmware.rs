@@ -27,7 +27,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::Instant;
 
 use super::enrol::{Habits, Order};
-use super::maker::{Maker, MakerError};
+use super::maker::{FactoryKey, Maker, MakerError};
 use super::mqtt::Material;
 use super::pace::Pace;
 use super::storage::{Flash, Kept, Permanent, StorageError};
@@ -125,6 +125,22 @@ struct Strike {
 }
 
 impl Firmware {
+    /// Gives a device its factory key where it has none yet, without switching it on: SHA-256 of its public half, as
+    /// the maker's import lists it.
+    ///
+    /// # Errors
+    /// [`FirmwareError`] where flash or factory key cannot be used.
+    pub fn make(
+        spec: &DeviceSpec,
+        maker: &Maker,
+        flash: &Flash,
+    ) -> Result<Option<Fingerprint>, FirmwareError> {
+        Ok(unbox(spec, maker, flash)?
+            .factory
+            .as_ref()
+            .map(FactoryKey::fingerprint))
+    }
+
     /// Takes a device out of its box, or up again where its flash says that it lived before, and switches it on.
     ///
     /// # Errors
@@ -136,18 +152,7 @@ impl Firmware {
         world: Arc<World>,
         pace: Pace,
     ) -> Result<Self, FirmwareError> {
-        let kept = match flash.load()? {
-            Some(kept) => kept,
-            None => {
-                let factory = maker.make(&spec.serial, spec.identity)?;
-                let fresh = Kept {
-                    factory,
-                    ..Kept::default()
-                };
-                flash.save(&fresh)?;
-                fresh
-            }
-        };
+        let kept = unbox(&spec, maker, &flash)?;
         let config = setup::config(&spec, kept.factory.as_ref())?;
         let esp = Esp::new(config.clone());
         let on_air = setup::on_air(&spec, &esp.gatt(), false);
@@ -204,7 +209,7 @@ impl Firmware {
             .kept
             .factory
             .as_ref()
-            .map(super::maker::FactoryKey::fingerprint)
+            .map(FactoryKey::fingerprint)
     }
 
     /// How it stands now.
@@ -609,6 +614,19 @@ impl Inner {
             Ok((outcome, effects))
         }
     }
+}
+
+/// What the device keeps, with its factory key in it from the first time on.
+fn unbox(spec: &DeviceSpec, maker: &Maker, flash: &Flash) -> Result<Kept, FirmwareError> {
+    if let Some(kept) = flash.load()? {
+        return Ok(kept);
+    }
+    let fresh = Kept {
+        factory: maker.make(&spec.serial, spec.identity)?,
+        ..Kept::default()
+    };
+    flash.save(&fresh)?;
+    Ok(fresh)
 }
 
 /// What the provisioning protocol needs of the rest of the device.

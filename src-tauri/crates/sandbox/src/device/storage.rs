@@ -5,7 +5,6 @@
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use base64::Engine as _;
@@ -141,9 +140,11 @@ impl Flash {
 
 /// Makes a directory that only its owner can enter.
 pub(crate) fn make_private_dir(dir: &Path) -> Result<(), StorageError> {
-    fs::DirBuilder::new()
+    let mut builder = fs::DirBuilder::new();
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder
         .recursive(true)
-        .mode(0o700)
         .create(dir)
         .map_err(|error| of_file(dir, &error))
 }
@@ -163,11 +164,13 @@ pub(crate) fn write_atomically(path: &Path, content: &[u8]) -> Result<(), Storag
     let mut beside = path.as_os_str().to_owned();
     beside.push(".new");
     let beside = PathBuf::from(beside);
-    let mut file: File = OpenOptions::new()
+    let mut options = OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file: File = options
         .write(true)
         .create(true)
         .truncate(true)
-        .mode(0o600)
         .open(&beside)
         .map_err(failed)?;
     file.write_all(content)

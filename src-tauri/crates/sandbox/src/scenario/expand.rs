@@ -53,6 +53,8 @@ pub(super) fn expand(text: &str) -> Result<Scenario, ScenarioError> {
         networks,
         devices,
         cloud,
+        radio: file.radio,
+        policy: file.policy,
     })
 }
 
@@ -264,6 +266,7 @@ impl Row<'_> {
             },
             import,
             rssi: signal_of(self, "rssi", form.rssi.unwrap_or(-55))?,
+            radio: form.radio.clone().unwrap_or_default(),
             enrol: EnrolSpec {
                 version: form.mqtt.unwrap_or_default(),
                 format: form.payload.unwrap_or_default(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use commission::network::Auth;
+use commission::policy::Policy;
 use commission::secret::{Passphrase, Pop, Token};
 use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
@@ -13,6 +14,7 @@ use crate::device::enrol::{Format, KeyMaker};
 use crate::device::maker::IdentityKind;
 use crate::device::mqtt::Version;
 use crate::device::wifi::Manner;
+use crate::radio::faults::{DeviceFaults, RadioConfig};
 use crate::radio::peripheral::Address;
 
 #[derive(Deserialize)]
@@ -36,6 +38,10 @@ pub(super) struct File {
     pub(super) user: Vec<User>,
     #[serde(default)]
     pub(super) cloud: Cloud,
+    #[serde(default)]
+    pub(super) radio: RadioConfig,
+    #[serde(default)]
+    pub(super) policy: Policy,
 }
 
 #[derive(Deserialize, Default)]
@@ -156,6 +162,7 @@ device! {
     hears: BTreeMap<String, i16>,
     deaf_to: Vec<String>,
     rssi: i16,
+    radio: DeviceFaults,
     // how it enrols
     mqtt: Version,
     payload: Format,

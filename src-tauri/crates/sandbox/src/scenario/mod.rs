@@ -9,6 +9,7 @@ mod place;
 use std::time::Duration;
 
 use commission::device::Serial;
+use commission::policy::Policy;
 use commission::secret::Pop;
 use serde::Deserialize;
 use uuid::Uuid;
@@ -19,6 +20,7 @@ use crate::device::enrol::{Format, KeyMaker};
 use crate::device::maker::IdentityKind;
 use crate::device::mqtt::Version;
 use crate::device::wifi::{AccessPoint, StationBuild};
+use crate::radio::faults::{DeviceFaults, RadioConfig};
 use crate::radio::peripheral::Address;
 
 /// The scenarios that come with the sandbox, by name.
@@ -40,6 +42,10 @@ pub struct Scenario {
     pub devices: Vec<DeviceSpec>,
     /// The cloud, without the maker's import, which needs the devices' keys.
     pub cloud: CloudConfig,
+    /// The adapters of the simulated machine.
+    pub radio: RadioConfig,
+    /// The policy of the organisation profile.
+    pub policy: Policy,
 }
 
 /// One device.
@@ -69,6 +75,8 @@ pub struct DeviceSpec {
     pub wifi: StationBuild,
     /// Signal at the laptop, in dBm.
     pub rssi: i16,
+    /// What is wrong with its radio.
+    pub radio: DeviceFaults,
     /// How it enrols.
     pub enrol: EnrolSpec,
     /// What goes wrong in it.

@@ -68,7 +68,7 @@ impl Site {
 }
 
 impl Phone {
-    async fn send(&mut self, claim: &Value) {
+    pub(crate) async fn send(&mut self, claim: &Value) {
         let text = |name: &str| claim[name].as_str().unwrap().to_owned();
         let time = |name: &str| UnixTime(claim[name].as_i64().unwrap());
         let life = u64::try_from(time("expiresAt").0 - time("issuedAt").0).unwrap();
@@ -100,7 +100,7 @@ impl Phone {
     }
 }
 
-async fn until(device: &Firmware, what: impl FnMut(&Enrol) -> bool) -> Enrol {
+pub(crate) async fn until(device: &Firmware, what: impl FnMut(&Enrol) -> bool) -> Enrol {
     let mut enrolment = device.enrolment();
     let reached = tokio::time::timeout(PATIENCE, enrolment.wait_for(what)).await;
     match reached {
@@ -109,7 +109,7 @@ async fn until(device: &Firmware, what: impl FnMut(&Enrol) -> bool) -> Enrol {
     }
 }
 
-async fn online(device: &Firmware) -> String {
+pub(crate) async fn online(device: &Firmware) -> String {
     match until(device, |now| matches!(now, Enrol::Online { .. })).await {
         Enrol::Online { thing, principal } => {
             assert_eq!(thing.as_deref(), Some(device.spec().serial.as_str()));

@@ -16,3 +16,5 @@ mod enrolling;
 mod joining;
 #[cfg(test)]
 mod phone;
+#[cfg(test)]
+mod whole;
