@@ -43,6 +43,8 @@ pub(super) struct Session {
     stream: TlsStream<TcpStream>,
     subscriptions: BTreeMap<String, Grant>,
     keep_alive: Duration,
+    /// Whether the peer said goodbye and waits for the close.
+    peer_left: bool,
 }
 
 impl Session {
@@ -66,6 +68,7 @@ impl Session {
             stream,
             subscriptions: BTreeMap::new(),
             keep_alive: CONNECT_LIMIT,
+            peer_left: false,
         };
         if session.who == Admission::Refused {
             return;
@@ -77,7 +80,9 @@ impl Session {
             session.present(false);
             session.server.leave(&client_id, number);
         }
-        session.linger().await;
+        if !session.peer_left {
+            session.linger().await;
+        }
         // The peer may be gone already; then there is nobody to say goodbye to.
         let _ = timeout(WRITE_LIMIT, session.stream.shutdown()).await;
     }
@@ -162,7 +167,10 @@ impl Session {
         match packet {
             // A second CONNECT never gets here: the wire has closed on it.
             Incoming::Connect { .. } => {}
-            Incoming::Disconnect => self.wire.hang_up(),
+            Incoming::Disconnect => {
+                self.peer_left = true;
+                self.wire.hang_up();
+            }
             Incoming::Unsubscribe { id, filters } => {
                 self.subscriptions.retain(|filter, _| !filters.contains(filter));
                 self.wire.unsubscribed(id, filters.len());
