@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::Endpoint;
 use super::broker::Code;
 
 /// The faults that are switched on. The default is a cloud with none.
@@ -23,6 +24,8 @@ pub struct CloudFaults {
     pub expire_claims_at_once: bool,
     /// This many claim requests are answered with 429 first; counts down.
     pub throttle_first: u32,
+    /// Claims send the device there instead.
+    pub claim_endpoint: Option<Endpoint>,
     /// Every broker call is answered with 503.
     pub broker_down: bool,
     /// The provisioning template is not enabled.
@@ -37,6 +40,8 @@ pub struct CloudFaults {
     pub enrol_delay_ms: u64,
     /// RegisterThing is rejected with this error code, before anything else is looked at.
     pub register_rejected: Option<String>,
+    /// The MQTT server takes no connection.
+    pub mqtt_down: bool,
     /// Permanent identities are accepted by RegisterThing but get no connection: registered, never seen online.
     pub never_online: bool,
     /// The cloud's clock is this many seconds ahead (or, negative, behind).

@@ -10,6 +10,44 @@ use serde_json::{Value, json};
 use crate::app::{App, request, site, site_with};
 use crate::common::sign_in;
 
+/// The contract, which the other side is written from as well.
+const CONTRACT: &str = include_str!("../../../engine/broker.openapi.yaml");
+
+#[tokio::test]
+async fn every_path_of_the_contract_is_served_and_asks_who_is_there() {
+    let (cloud, _, _) = site(&[]).await;
+    let https = sandbox::cloud::tls::https_client(&cloud.ca_pem).unwrap();
+    let mut path = "";
+    let mut served = 0;
+    for line in CONTRACT.lines() {
+        if let Some(named) = line.strip_prefix("  /v1/") {
+            path = named.trim_end_matches(':');
+        }
+        let method = match line {
+            "    get:" => Method::GET,
+            "    post:" => Method::POST,
+            "    delete:" => Method::DELETE,
+            _ => continue,
+        };
+        let address = format!("{}/v1/{}", cloud.broker_url, path.replace(['{', '}'], ""));
+        let answer = https.request(method.clone(), address).send().await.unwrap();
+        assert_eq!(answer.status().as_u16(), 401, "{method} {path}");
+        served += 1;
+    }
+    assert_eq!(served, 10);
+}
+
+#[test]
+fn every_code_of_the_contract_is_known_here() {
+    let rows = CONTRACT
+        .lines()
+        .filter_map(|line| line.trim().strip_prefix("| `"));
+    let codes: Vec<Code> = rows
+        .map(|row| serde_json::from_value(row.split_once('`').unwrap().0.into()).unwrap())
+        .collect();
+    assert_eq!(codes.len(), 23);
+}
+
 #[tokio::test]
 async fn preflight_tells_what_this_person_can_do_here() {
     let (cloud, config, anna) = site(&[]).await;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sandbox::ca::Authority;
 use sandbox::cloud::tls::trusting_as;
-use sandbox::cloud::{Cloud, CloudConfig, CloudFaults, MakerDevice};
+use sandbox::cloud::{Cloud, CloudConfig, CloudFaults, Endpoint, MakerDevice};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -134,15 +134,23 @@ async fn a_device_cannot_speak_for_another_or_ask_for_certificates() {
 
 #[tokio::test]
 async fn a_claim_that_ran_out_says_one_last_word() {
-    let (cloud, _, anna) = site(&["FK-1"]).await;
-    for version in [Version::V3, Version::V5] {
-        cloud.faults().change(|faults| faults.claim_life_ms = Some(1_000));
-        let claim = anna.claim("FK-1", "new").await;
+    let (cloud, _, anna) = site(&["FK-1", "FK-2"]).await;
+    // Long enough to connect on a machine that has other things to do.
+    cloud.faults().change(|faults| faults.claim_life_ms = Some(3_000));
+    let mut devices = Vec::new();
+    for (serial, version) in [("FK-1", Version::V3), ("FK-2", Version::V5)] {
+        let claim = anna.claim(serial, "new").await;
         let keys = Keys::of_claim(&claim);
-        let mut device = Device::connect(&cloud, version, "d", &keys).await.ok().unwrap();
+        let device = Device::connect(&cloud, version, serial, &keys)
+            .await
+            .ok()
+            .unwrap();
+        devices.push((version, claim, keys, device));
+    }
+    for (version, claim, keys, mut device) in devices {
         wait_for_state(&anna, &claim, "expired").await;
         assert_eq!(device.publish(CREATE, vec![]).await, Seen::Acknowledged);
-        assert!(matches!(device.next().await, Seen::Closed(_) | Seen::Goodbye(_)));
+        assert!(matches!(device.next().await, Seen::Closed(_)));
         assert!(matches!(
             Device::connect(&cloud, version, "d", &keys).await,
             Err(Seen::Closed(_))
@@ -244,6 +252,50 @@ async fn a_second_connection_with_one_client_id_puts_the_first_out() {
         drop(first);
         second.disconnect().await;
     }
+}
+
+#[tokio::test]
+async fn a_device_that_comes_again_before_it_was_missed_stays_online() {
+    let (cloud, _, anna) = site(&["FK-1"]).await;
+    let claim = anna.claim("FK-1", "new").await;
+    let keys = enrol(&cloud, &claim, "FK-1").await;
+    let mut first = Device::connect(&cloud, Version::V5, "FK-1", &keys)
+        .await
+        .ok()
+        .unwrap();
+    anna.watch(&claim, "online").await;
+    let mut second = Device::connect(&cloud, Version::V5, "FK-1", &keys)
+        .await
+        .ok()
+        .unwrap();
+    assert_eq!(first.next().await, Seen::Goodbye("SessionTakenOver".into()));
+    drop(first);
+    assert_eq!(second.publish("dt/FK-1/state", vec![]).await, Seen::Acknowledged);
+    let watched = anna.watch(&claim, "data-seen").await;
+    assert_eq!(watched["thing"]["connected"], true);
+    assert!(!watched.to_string().contains("offline"), "{watched}");
+}
+
+#[tokio::test]
+async fn a_server_that_is_down_takes_nobody_and_comes_back() {
+    let (cloud, _, anna) = site(&["FK-1"]).await;
+    let elsewhere = Endpoint {
+        host: "localhost".into(),
+        port: 9,
+    };
+    cloud.faults().change(|faults| {
+        faults.mqtt_down = true;
+        faults.claim_endpoint = Some(elsewhere);
+    });
+    let claim = anna.claim("FK-1", "new").await;
+    assert_eq!(claim["endpoint"]["port"], 9);
+    let keys = Keys::of_claim(&claim);
+    assert!(matches!(
+        Device::connect(&cloud, Version::V5, "d", &keys).await,
+        Err(Seen::Closed(_))
+    ));
+    cloud.faults().change(|faults| faults.mqtt_down = false);
+    assert!(Device::connect(&cloud, Version::V5, "d", &keys).await.is_ok());
 }
 
 #[tokio::test]

@@ -144,7 +144,7 @@ impl Broker {
             "kind": "certificate",
             "issuedAt": claim.issued_at,
             "expiresAt": claim.expires_at,
-            "endpoint": parts.endpoint,
+            "endpoint": parts.faults.now().claim_endpoint.unwrap_or_else(|| parts.endpoint.clone()),
             "caPem": parts.ca_pem,
             "templateName": parts.template.name,
             "parameters": { "SerialNumber": claim.serial },

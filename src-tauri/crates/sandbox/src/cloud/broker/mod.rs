@@ -87,7 +87,7 @@ async fn preflight(State(broker): State<Broker>, person: Person) -> Json<Value> 
             "parameters": parts.template.parameters(),
         },
         "endpoint": parts.endpoint,
-        "claimLifeSeconds": faults.claim_life_ms.map_or(parts.claim_life_seconds, |life| life / 1000),
+        "claimLifeSeconds": faults.claim_life_ms.map_or(parts.claim_life_seconds, |life| life / 1000).max(1),
     }))
 }
 

@@ -102,6 +102,9 @@ pub(super) fn serve(
                         tokio::time::sleep(ACCEPT_PAUSE).await;
                         continue;
                     };
+                    if server.provisioning.faults.now().mqtt_down {
+                        continue;
+                    }
                     let (server, acceptor, stop) = (Arc::clone(&server), acceptor.clone(), stop.clone());
                     sessions.spawn(async move {
                         if let Some(stream) = handshake(&acceptor, stream).await {

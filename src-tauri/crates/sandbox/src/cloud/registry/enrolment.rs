@@ -235,16 +235,24 @@ impl Registry {
         self.changed();
     }
 
-    /// Its connection ended. A newer connection of the same thing is not touched.
+    /// Its connection ended. A newer connection of the same thing is not touched, and one with the same certificate
+    /// makes the end of the older no news: the device is online.
     pub(crate) fn disconnected(&self, session: u64, principal: &str, thing: Option<&str>) {
         let at = self.now();
         let mut state = self.state();
-        if let Some(thing) = thing.and_then(|name| state.things.get_mut(name)) {
+        let known = thing.and_then(|name| state.things.get_mut(name));
+        let taken_over = known.is_some_and(|thing| {
             thing
                 .connection
                 .take_if(|connection| connection.session == session);
+            thing
+                .connection
+                .as_ref()
+                .is_some_and(|newer| newer.principal == principal)
+        });
+        if !taken_over {
+            state.presence(EventKind::Offline, at, principal, thing);
         }
-        state.presence(EventKind::Offline, at, principal, thing);
         drop(state);
         self.changed();
     }

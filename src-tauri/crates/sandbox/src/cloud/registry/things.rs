@@ -37,10 +37,15 @@ impl Registry {
         let mut state = self.state();
         state.must_have_thing(name)?;
         let claim = state.claim(claim_id)?;
-        if claim.principal.is_none() || !state.is_for(claim, name) {
+        let led_to = claim.principal.as_ref().filter(|_| state.is_for(claim, name));
+        let Some(led_to) = led_to else {
             return Err(not_verified(format!("The claim has not led to {name}.")));
-        }
+        };
         match state.active(name).as_slice() {
+            [(id, _)] if *id != led_to => {
+                let detail = format!("{name} works with another credential than this claim's.");
+                return Err(not_verified(detail));
+            }
             [(_, only)] if only.last_online.is_some_and(|seen| seen >= claim.issued) => {}
             [(_, _)] => {
                 return Err(not_verified(format!(
