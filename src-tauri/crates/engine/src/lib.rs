@@ -4,6 +4,7 @@
 //! one place. Each foreign library is locked into one module: btleplug in `ble`, reqwest in `cloud::http`, keyring in
 //! `vault`, SQLite in `journal`.
 
+pub mod ble;
 pub mod cloud;
 pub mod doctor;
 pub mod identity;
