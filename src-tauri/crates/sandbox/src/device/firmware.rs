@@ -155,7 +155,7 @@ impl Firmware {
         let kept = unbox(&spec, maker, &flash)?;
         let config = setup::config(&spec, kept.factory.as_ref())?;
         let esp = Esp::new(config.clone());
-        let on_air = setup::on_air(&spec, &esp.gatt(), false);
+        let on_air = setup::on_air(&spec, &esp.gatt(), false, pace);
         let habits = Habits {
             serial: spec.serial.clone(),
             version: spec.enrol.version,
@@ -368,7 +368,7 @@ impl Inner {
     fn show(&self) {
         let shown = {
             let core = self.core();
-            setup::on_air(&self.spec, &core.esp.gatt(), core.open)
+            setup::on_air(&self.spec, &core.esp.gatt(), core.open, self.pace)
         };
         self.on_air
             .send_if_modified(|now| (*now != shown).then(|| *now = shown).is_some());

@@ -69,34 +69,39 @@ impl Site {
 
 impl Phone {
     pub(crate) async fn send(&mut self, claim: &Value) {
-        let text = |name: &str| claim[name].as_str().unwrap().to_owned();
-        let time = |name: &str| UnixTime(claim[name].as_i64().unwrap());
-        let life = u64::try_from(time("expiresAt").0 - time("issuedAt").0).unwrap();
-        let claim = Claim {
-            id: ClaimId(text("claimId")),
-            kind: ClaimKind::Certificate {
-                chain_pem: text("certificatePem"),
-                key: PrivateKeyPem::new(text("privateKeyPem")),
-            },
-            endpoint: Endpoint {
-                host: claim["endpoint"]["host"].as_str().unwrap().into(),
-                port: u16::try_from(claim["endpoint"]["port"].as_u64().unwrap()).unwrap(),
-            },
-            ca_pem: text("caPem"),
-            scope: Scope {
-                template: text("templateName"),
-                parameters: serde_json::from_value(claim["parameters"].clone()).unwrap(),
-            },
-            issued: Moment::default(),
-            expires: Moment::default() + Duration::from_secs(life),
-            issued_at: time("issuedAt"),
-            cleanup: CleanupHandle(text("cleanup")),
-        };
+        let claim = read_claim(claim);
         let now = claim.issued_at;
         assert_eq!(
             self.run(Command::SendClaim { claim, now }).await,
             Report::ClaimCommitted
         );
+    }
+}
+
+/// The broker's answer as the product's own type.
+pub(crate) fn read_claim(claim: &Value) -> Claim {
+    let text = |name: &str| claim[name].as_str().unwrap().to_owned();
+    let time = |name: &str| UnixTime(claim[name].as_i64().unwrap());
+    let life = u64::try_from(time("expiresAt").0 - time("issuedAt").0).unwrap();
+    Claim {
+        id: ClaimId(text("claimId")),
+        kind: ClaimKind::Certificate {
+            chain_pem: text("certificatePem"),
+            key: PrivateKeyPem::new(text("privateKeyPem")),
+        },
+        endpoint: Endpoint {
+            host: claim["endpoint"]["host"].as_str().unwrap().into(),
+            port: u16::try_from(claim["endpoint"]["port"].as_u64().unwrap()).unwrap(),
+        },
+        ca_pem: text("caPem"),
+        scope: Scope {
+            template: text("templateName"),
+            parameters: serde_json::from_value(claim["parameters"].clone()).unwrap(),
+        },
+        issued: Moment::default(),
+        expires: Moment::default() + Duration::from_secs(life),
+        issued_at: time("issuedAt"),
+        cleanup: CleanupHandle(text("cleanup")),
     }
 }
 

@@ -2,6 +2,8 @@
 
 // Marked as tests so that clippy treats what they share as such too.
 #[cfg(test)]
+mod air;
+#[cfg(test)]
 #[expect(dead_code, reason = "the cloud's own tests need more of it")]
 #[path = "../cloud/app.rs"]
 mod app;

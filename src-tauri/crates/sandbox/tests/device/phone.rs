@@ -1,4 +1,4 @@
-//! A person's side of one link, without a radio: the product's own dialect client against a device in this process.
+//! A person's side of one link: the product's own dialect client, straight at a device or over the simulated air.
 
 use std::time::Duration;
 
@@ -10,8 +10,10 @@ use commission::network::{Network, Ssid};
 use commission::policy::Limits;
 use commission::secret::{Passphrase, Pop};
 use commission::time::Moment;
+use engine::ports::Link;
 use sandbox::device::firmware::Firmware;
 use sandbox::radio::peripheral::{CharacteristicId, FromDevice, LinkHandle, Peripheral};
+use sandbox::scenario::DeviceSpec;
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
@@ -20,11 +22,23 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// One link to one device.
 pub(crate) struct Phone {
-    device: Firmware,
     client: Espressif,
+    wire: Wire,
+    begun: Instant,
+}
+
+/// What lies between client and device.
+enum Wire {
+    /// Nothing but the border between radio and device.
+    Direct(Direct),
+    /// The simulated air, with its latency, its MTU and its faults.
+    Air(Box<dyn Link>),
+}
+
+struct Direct {
+    device: Firmware,
     link: u64,
     from_device: mpsc::UnboundedReceiver<FromDevice>,
-    begun: Instant,
     up: bool,
 }
 
@@ -48,24 +62,48 @@ impl Phone {
         }
         let (handle, from_device) = LinkHandle::new(link, on_air.gatt.mtu);
         device.connected(handle);
-        Self {
+        let wire = Direct {
             device: device.clone(),
-            client: Espressif::new(&GattTable { characteristics }, &Limits::default()),
             link,
             from_device,
-            begun: Instant::now(),
             up: true,
+        };
+        Self {
+            client: Espressif::new(&GattTable { characteristics }, &Limits::default()),
+            wire: Wire::Direct(wire),
+            begun: Instant::now(),
+        }
+    }
+
+    /// Takes a link that a radio made.
+    pub(crate) fn over(link: Box<dyn Link>) -> Self {
+        Self {
+            client: Espressif::new(link.table(), &Limits::default()),
+            wire: Wire::Air(link),
+            begun: Instant::now(),
         }
     }
 
     /// Connects, asks what the device can do, and opens the session with what stands on its label.
     pub(crate) async fn open(device: &Firmware, link: u64) -> Self {
         let mut phone = Self::connect(device, link);
-        assert!(matches!(phone.run(Command::Describe).await, Report::Described(_)));
-        let security = &device.spec().provisioning.security;
-        let report = phone.prove(security.pop().cloned(), security.username()).await;
-        assert!(matches!(report, Report::Opened { .. }), "{report:?}");
+        phone.enter(device.spec()).await.unwrap();
         phone
+    }
+
+    /// Asks what the device can do, and opens the session with what stands on its label.
+    pub(crate) async fn enter(&mut self, spec: &DeviceSpec) -> Result<(), Fault> {
+        let security = &spec.provisioning.security;
+        match self.run(Command::Describe).await {
+            Report::Described(_) => {}
+            Report::Failed(fault) => return Err(fault),
+            report => panic!("{report:?}"),
+        }
+        match self.prove(security.pop().cloned(), security.username()).await {
+            Report::Opened { .. } => Ok(()),
+            Report::Failed(fault) => Err(fault),
+            report => panic!("{report:?}"),
+        }
     }
 
     pub(crate) async fn prove(&mut self, pop: Option<Pop>, username: Option<&str>) -> Report {
@@ -120,6 +158,40 @@ impl Phone {
         }
     }
 
+    async fn perform(&mut self, op: GattOp) -> Result<Vec<u8>, LinkError> {
+        match &mut self.wire {
+            Wire::Direct(direct) => direct.perform(op).await,
+            Wire::Air(link) => link.perform(&op).await,
+        }
+    }
+
+    /// Whether the device has not closed the link.
+    pub(crate) fn is_up(&mut self) -> bool {
+        self.direct().is_up()
+    }
+
+    /// Waits until the device closes the link.
+    pub(crate) async fn closed(&mut self) {
+        self.direct().closed().await;
+    }
+
+    pub(crate) fn disconnect(&mut self) {
+        self.direct().disconnect();
+    }
+
+    fn direct(&mut self) -> &mut Direct {
+        match &mut self.wire {
+            Wire::Direct(direct) => direct,
+            Wire::Air(_) => panic!("the radio decides over this link"),
+        }
+    }
+
+    fn now(&self) -> Moment {
+        Moment::new(self.begun.elapsed())
+    }
+}
+
+impl Direct {
     /// One operation, with what the Bluetooth stack would do around it.
     async fn perform(&mut self, op: GattOp) -> Result<Vec<u8>, LinkError> {
         if !self.is_up() {
@@ -151,23 +223,18 @@ impl Phone {
     fn descriptor(&self, id: CharacteristicId, uuid: uuid::Uuid) -> Option<Vec<u8>> {
         let gatt = self.device.on_air().borrow().gatt.clone();
         let characteristic = gatt.characteristic(id)?.clone();
-        characteristic
-            .descriptors
-            .into_iter()
-            .find(|own| own.uuid == uuid)
-            .map(|own| own.value)
+        let mut descriptors = characteristic.descriptors.into_iter();
+        descriptors.find(|own| own.uuid == uuid).map(|own| own.value)
     }
 
-    /// Whether the device has not closed the link.
-    pub(crate) fn is_up(&mut self) -> bool {
+    fn is_up(&mut self) -> bool {
         if self.from_device.try_recv() == Ok(FromDevice::Drop) {
             self.disconnect();
         }
         self.up
     }
 
-    /// Waits until the device closes the link.
-    pub(crate) async fn closed(&mut self) {
+    async fn closed(&mut self) {
         if self.up {
             let wish = tokio::time::timeout(PATIENCE, self.from_device.recv()).await;
             assert_eq!(wish.expect("the device keeps the link"), Some(FromDevice::Drop));
@@ -175,14 +242,10 @@ impl Phone {
         }
     }
 
-    pub(crate) fn disconnect(&mut self) {
+    fn disconnect(&mut self) {
         if std::mem::take(&mut self.up) {
             self.device.disconnected(self.link);
         }
-    }
-
-    fn now(&self) -> Moment {
-        Moment::new(self.begun.elapsed())
     }
 }
 

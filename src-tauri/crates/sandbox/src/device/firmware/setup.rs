@@ -1,6 +1,7 @@
 //! From a scenario's device to what it shows on the air and how its provisioning firmware is set up.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use commission::claim::ClaimForm;
 use commission::device::Firmware as Version;
@@ -14,11 +15,14 @@ use commission::dialect::espressif::wire::version::Patch;
 
 use super::FirmwareError;
 use crate::device::maker::FactoryKey;
+use crate::device::pace::Pace;
 use crate::radio::peripheral::{
     Advertisement, CharacteristicLayout, DescriptorLayout, GattLayout, OnAir, ServiceLayout, USER_DESCRIPTION,
 };
 use crate::scenario::{DeviceSpec, Security, Stack};
 
+/// Bluetooth Core 5.4, Vol 6, Part B, 4.4.2.2.1.
+const SHORTEST_INTERVAL: Duration = Duration::from_millis(20);
 /// Length of a salt that esp-idf's tools make.
 const SALT_LEN: usize = 16;
 
@@ -86,7 +90,8 @@ fn protection(spec: &DeviceSpec) -> Result<Protection, FirmwareError> {
 }
 
 /// What it shows: the layout always, the advertisement only while it may be provisioned.
-pub(super) fn on_air(spec: &DeviceSpec, endpoints: &[Endpoint], advertises: bool) -> OnAir {
+pub(super) fn on_air(spec: &DeviceSpec, endpoints: &[Endpoint], advertises: bool, pace: Pace) -> OnAir {
+    let usual = Advertisement::default();
     let characteristics = endpoints.iter().map(|endpoint| CharacteristicLayout {
         uuid: endpoint.id.characteristic,
         properties: endpoint.properties,
@@ -110,7 +115,8 @@ pub(super) fn on_air(spec: &DeviceSpec, endpoints: &[Endpoint], advertises: bool
             name_in_scan_response: Some(spec.name.clone()),
             services: vec![spec.provisioning.service],
             rssi: spec.rssi,
-            ..Advertisement::default()
+            interval: pace.span(usual.interval).max(SHORTEST_INTERVAL),
+            ..usual
         }),
         gatt: Arc::new(GattLayout {
             services: vec![service],
