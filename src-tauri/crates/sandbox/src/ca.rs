@@ -5,9 +5,10 @@
 use commission::secret::PrivateKeyPem;
 use rcgen::string::Ia5String;
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, CertifiedIssuer, DistinguishedName,
-    DnType, ExtendedKeyUsagePurpose, IsCa, KeyPair, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
+    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, SanType, SerialNumber, date_time_ymd,
 };
+use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use sha2::{Digest, Sha256};
 
@@ -27,7 +28,8 @@ pub enum CaError {
 
 /// A certificate authority: a self-signed P-256 certificate and its key.
 pub struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
+    certificate: Signed,
+    issuer: Issuer<'static, KeyPair>,
 }
 
 /// A certificate with its private key.
@@ -57,19 +59,38 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
         let key = KeyPair::generate().map_err(CaError::Make)?;
-        Ok(Self {
-            issuer: CertifiedIssuer::self_signed(params, key).map_err(CaError::Make)?,
-        })
+        let certificate = Signed::from(&params.self_signed(&key).map_err(CaError::Make)?);
+        let issuer = Issuer::new(params, key);
+        Ok(Self { certificate, issuer })
+    }
+
+    /// Takes up an authority again by its certificate and private key, both PEM.
+    pub fn restore(pem: &str, key: &PrivateKeyPem) -> Result<Self, CaError> {
+        let der = CertificateDer::from_pem_slice(pem.as_bytes())
+            .map_err(|_| CaError::Make(rcgen::Error::CouldNotParseCertificate))?;
+        let key = KeyPair::from_pem(key.reveal()).map_err(CaError::Make)?;
+        let issuer = Issuer::from_ca_cert_der(&der, key).map_err(CaError::Make)?;
+        let certificate = Signed {
+            id: certificate_id(&der),
+            pem: pem.to_owned(),
+            der,
+        };
+        Ok(Self { certificate, issuer })
+    }
+
+    /// The authority's private key, for whoever keeps the authority.
+    pub fn private_key(&self) -> PrivateKeyPem {
+        PrivateKeyPem::new(self.issuer.key().serialize_pem())
     }
 
     /// The authority's certificate as PEM, lines ended by LF.
     pub fn pem(&self) -> String {
-        self.issuer.pem()
+        self.certificate.pem.clone()
     }
 
     /// The authority's certificate as DER.
     pub fn der(&self) -> CertificateDer<'static> {
-        self.issuer.der().clone()
+        self.certificate.der.clone()
     }
 
     /// A server certificate for `localhost` and 127.0.0.1.
@@ -183,6 +204,19 @@ mod tests {
         let (_, other) = x509_parser::parse_x509_certificate(&other).unwrap();
         leaf.verify_signature(Some(ours.public_key())).unwrap();
         leaf.verify_signature(Some(other.public_key())).unwrap_err();
+    }
+
+    #[test]
+    fn an_authority_that_was_taken_up_again_signs_as_before() {
+        let first = Authority::new("ours").unwrap();
+        let again = Authority::restore(&first.pem(), &first.private_key()).unwrap();
+        assert_eq!(again.der(), first.der());
+        let server = again.server().unwrap();
+        let (_, leaf) = x509_parser::parse_x509_certificate(&server.certificate.der).unwrap();
+        let root = first.der();
+        let (_, root) = x509_parser::parse_x509_certificate(&root).unwrap();
+        assert_eq!(leaf.issuer(), root.subject());
+        leaf.verify_signature(Some(root.public_key())).unwrap();
     }
 
     #[test]

@@ -109,13 +109,15 @@ impl Sandbox {
         } = config;
         make_private_dir(&state_dir)?;
         refuse_a_second(&state_dir)?;
-        let maker = Maker::open(&state_dir)?;
-        let flashes = flashes(&scenario, &state_dir)?;
+        let site = site_dir(&state_dir, &scenario.name);
+        make_private_dir(&site)?;
+        let maker = Maker::open(&site)?;
+        let flashes = flashes(&scenario, &site)?;
         let mut keys = BTreeMap::new();
         for (spec, flash) in scenario.devices.iter().zip(&flashes) {
             keys.insert(spec.number, Firmware::make(spec, &maker, flash)?);
         }
-        let cloud = Cloud::start(cloud_config(&scenario, &keys)).await?;
+        let cloud = Cloud::start(cloud_config(&scenario, &keys, &site)).await?;
         let pace = Pace::new(scenario.speed * speed);
         let world = Arc::new(World {
             points: scenario.networks.clone(),
@@ -273,8 +275,22 @@ async fn keep_writing(parts: Arc<Parts>) {
     }
 }
 
-fn flashes(scenario: &Scenario, state_dir: &Path) -> Result<Vec<Flash>, SandboxError> {
-    let storage = Storage::open(state_dir)?;
+/// Where the things of one scenario outlive a run: another scenario has other devices, networks and people.
+fn site_dir(state_dir: &Path, scenario: &str) -> PathBuf {
+    let plain = |c: char| {
+        if c.is_ascii_alphanumeric() {
+            c.to_ascii_lowercase()
+        } else {
+            '-'
+        }
+    };
+    state_dir
+        .join("sites")
+        .join(scenario.chars().map(plain).collect::<String>())
+}
+
+fn flashes(scenario: &Scenario, site: &Path) -> Result<Vec<Flash>, SandboxError> {
+    let storage = Storage::open(site)?;
     Ok(scenario
         .devices
         .iter()
@@ -283,7 +299,11 @@ fn flashes(scenario: &Scenario, state_dir: &Path) -> Result<Vec<Flash>, SandboxE
 }
 
 /// The scenario's cloud, with the maker's import filled in.
-fn cloud_config(scenario: &Scenario, keys: &BTreeMap<usize, Option<Fingerprint>>) -> CloudConfig {
+fn cloud_config(
+    scenario: &Scenario,
+    keys: &BTreeMap<usize, Option<Fingerprint>>,
+    site: &Path,
+) -> CloudConfig {
     let devices = scenario.devices.iter().filter_map(|spec| {
         let mut row = spec.import.clone()?;
         row.identity_key_sha256 = keys.get(&spec.number).copied().flatten().map(String::from);
@@ -291,6 +311,7 @@ fn cloud_config(scenario: &Scenario, keys: &BTreeMap<usize, Option<Fingerprint>>
     });
     CloudConfig {
         devices: devices.collect(),
+        keep: Some(site.join("cloud")),
         ..scenario.cloud.clone()
     }
 }

@@ -1,6 +1,7 @@
 //! What a sandbox cloud is made with.
 
 use std::ops::RangeInclusive;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use commission::secret::Token;
@@ -37,6 +38,9 @@ pub struct CloudConfig {
     pub keep_alive: RangeInclusive<u16>,
     /// The faults to start with.
     pub faults: CloudFaults,
+    /// The directory in which authorities, ports, things and certificates outlive the cloud; none for a cloud that
+    /// forgets. Sign-ins and claims are forgotten either way.
+    pub keep: Option<PathBuf>,
 }
 
 /// A person who can sign in.
@@ -105,6 +109,7 @@ impl Default for CloudConfig {
             ownership_token_life: Duration::from_secs(3600),
             keep_alive: 30..=1200,
             faults: CloudFaults::default(),
+            keep: None,
         }
     }
 }

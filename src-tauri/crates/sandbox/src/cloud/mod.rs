@@ -1,7 +1,7 @@
 //! The simulated cloud: an OIDC issuer, the broker and an AWS-IoT-compatible MQTT server, all on loopback.
 //!
 //! Real servers for real clients: whoever uses them comes over HTTPS or MQTT with TLS, also from the same process.
-//! Not for: durability. What is enrolled lives as long as the [`Cloud`].
+//! What is enrolled lives as long as the [`Cloud`], or, with [`CloudConfig::keep`], as long as that directory.
 
 pub mod broker;
 mod clock;
@@ -9,6 +9,7 @@ pub mod config;
 pub mod faults;
 mod http;
 mod jwt;
+mod keep;
 pub mod mqtt;
 mod oidc;
 pub mod registry;
@@ -31,10 +32,12 @@ pub use self::registry::Registry;
 
 use self::broker::{Broker, BrokerParts, TokenVerifier};
 use self::clock::CloudClock;
+use self::keep::{Keep, Ports};
 use self::mqtt::{Provisioning, Template, TemplateError};
 use self::oidc::Issuer;
 use self::tls::TlsListener;
-use crate::ca::{Authority, CaError, Identity};
+use crate::ca::{CaError, Identity};
+use crate::device::storage::StorageError;
 
 /// Why a cloud could not start, or a client of it could not be made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -51,6 +54,9 @@ pub enum CloudError {
     /// The provisioning template is of no use.
     #[error("the provisioning template is of no use: {0}")]
     Template(#[from] TemplateError),
+    /// What an earlier cloud kept cannot be used, or nothing can be kept.
+    #[error(transparent)]
+    Keep(#[from] StorageError),
     /// The system gave no random bytes.
     #[error("the system gave no random bytes")]
     Random,
@@ -90,25 +96,29 @@ pub struct Cloud {
 }
 
 impl Cloud {
-    /// Opens all servers on free ports of 127.0.0.1.
+    /// Opens all servers on free ports of 127.0.0.1, or on those that an earlier cloud had where they are still free.
     pub async fn start(config: CloudConfig) -> Result<Self, CloudError> {
         let faults = Faults::new(config.faults.clone());
         let clock = CloudClock::new(faults.clone());
         let registry = Registry::new(&config, clock.clone(), faults.clone());
         let template = Arc::new(Template::read(&config.template_name, &config.template_body)?);
-        let servers = Authority::new("Fieldkey sandbox")?;
-        let devices = Arc::new(Authority::new("Fieldkey sandbox devices")?);
+        let keep = Keep::open(config.keep.as_deref())?;
+        let servers = keep.authority("servers", "Fieldkey sandbox")?;
+        let devices = Arc::new(keep.authority("devices", "Fieldkey sandbox devices")?);
+        keep.restore(&registry)?;
+        let before = keep.ports()?;
         let server = servers.server()?;
         let ca_pem = servers.pem();
         let (stop, stopping) = watch::channel(false);
 
-        let (tcp, port) = bind().await?;
+        let (tcp, port) = bind(before.issuer).await?;
+        let issuer_port = port;
         let issuer_url = format!("https://127.0.0.1:{port}");
         let issuer = Issuer::new(&issuer_url, &config, clock.clone()).ok_or(CloudError::Random)?;
         let listener = listen(tcp, &server)?;
         let issuing = http::serve(listener, issuer.router(), clock.clone(), stopping.clone());
 
-        let (tcp, port) = bind().await?;
+        let (tcp, port) = bind(before.mqtt).await?;
         let mqtt = Endpoint {
             host: "localhost".into(),
             port,
@@ -128,7 +138,12 @@ impl Cloud {
             stopping.clone(),
         );
 
-        let (tcp, port) = bind().await?;
+        let (tcp, port) = bind(before.broker).await?;
+        keep.set_ports(Ports {
+            issuer: issuer_port,
+            mqtt: mqtt.port,
+            broker: port,
+        })?;
         let https = tls::https_client(&ca_pem)?;
         let broker = Broker(Arc::new(BrokerParts {
             registry: registry.clone(),
@@ -143,7 +158,8 @@ impl Cloud {
             stop: stopping.clone(),
         }));
         let listener = listen(tcp, &server)?;
-        let brokering = http::serve(listener, broker.router(), clock, stopping);
+        let brokering = http::serve(listener, broker.router(), clock, stopping.clone());
+        let keeping = tokio::spawn(keep.follow(registry.clone(), stopping));
 
         Ok(Self {
             issuer_url,
@@ -154,7 +170,7 @@ impl Cloud {
             faults,
             registry,
             stop,
-            tasks: vec![issuing, enrolling, brokering],
+            tasks: vec![issuing, enrolling, brokering, keeping],
         })
     }
 
@@ -182,11 +198,15 @@ fn listen(tcp: TcpListener, server: &Identity) -> Result<TlsListener, CloudError
     TlsListener::new(tcp, tls::for_https(server)?).map_err(|error| CloudError::Bind(error.kind()))
 }
 
-async fn bind() -> Result<(TcpListener, u16), CloudError> {
+/// A port of 127.0.0.1: the wanted one (0 for none) where it is free, any other where not.
+async fn bind(wanted: u16) -> Result<(TcpListener, u16), CloudError> {
     let failed = |error: std::io::Error| CloudError::Bind(error.kind());
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-        .await
-        .map_err(failed)?;
+    let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).await {
+        Ok(listener) => listener,
+        Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+            .await
+            .map_err(failed)?,
+    };
     let port = listener.local_addr().map_err(failed)?.port();
     Ok((listener, port))
 }

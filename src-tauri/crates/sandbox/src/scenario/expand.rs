@@ -479,6 +479,7 @@ fn cloud(
         devices: usual.devices,
         device_code_life: usual.device_code_life,
         keep_alive: usual.keep_alive,
+        keep: usual.keep,
     })
 }
 

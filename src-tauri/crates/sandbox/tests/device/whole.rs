@@ -33,6 +33,18 @@ async fn started(text: &str, dir: &Path) -> Sandbox {
     .unwrap()
 }
 
+/// Brings the one device online.
+async fn commission(sandbox: &Sandbox) {
+    let device = sandbox.device("FK-0001").unwrap();
+    let config = Scenario::parse(ONE).unwrap().cloud;
+    let anna = App::signed_in(sandbox.cloud(), &config, "anna").await;
+    let mut phone = Phone::open(device, 1).await;
+    phone.send(&anna.claim("FK-0001", "new").await).await;
+    phone.apply("plant", "goodpass").await;
+    assert!(matches!(phone.joined().await, Ok(Join::Joined { .. })));
+    online(device).await;
+}
+
 const ONE: &str = "[[network]]\nssid = \"plant\"\npassphrase = \"goodpass\"\n[[device]]\nsecurity = 1\n";
 
 #[tokio::test]
@@ -89,14 +101,7 @@ async fn its_status_says_what_is_missing_until_nothing_is() {
     let sandbox = started(ONE, dir.path()).await;
     assert_eq!(sandbox.status().shortcomings(), ["FK-0001 is not registered"]);
 
-    let device = sandbox.device("FK-0001").unwrap();
-    let config = Scenario::parse(ONE).unwrap().cloud;
-    let anna = App::signed_in(sandbox.cloud(), &config, "anna").await;
-    let mut phone = Phone::open(device, 1).await;
-    phone.send(&anna.claim("FK-0001", "new").await).await;
-    phone.apply("plant", "goodpass").await;
-    assert!(matches!(phone.joined().await, Ok(Join::Joined { .. })));
-    online(device).await;
+    commission(&sandbox).await;
     assert_eq!(sandbox.status().shortcomings(), Vec::<String>::new());
 
     // The file follows by itself.
@@ -112,6 +117,38 @@ async fn its_status_says_what_is_missing_until_nothing_is() {
     })
     .await
     .expect("the status file is not brought up to date");
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn after_a_restart_everything_enrolled_comes_online_by_itself() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = started(ONE, dir.path()).await;
+    commission(&sandbox).await;
+    let before = sandbox.status();
+    sandbox.shutdown().await;
+
+    let sandbox = started(ONE, dir.path()).await;
+    let principal = online(sandbox.device("FK-0001").unwrap()).await;
+    let after = sandbox.status();
+    assert_eq!(after.shortcomings(), Vec::<String>::new());
+    assert_eq!(after.things[0].active, [principal]);
+    assert_eq!(
+        (after.broker_url, after.ca_pem),
+        (before.broker_url, before.ca_pem)
+    );
+    sandbox.shutdown().await;
+}
+
+#[tokio::test]
+async fn another_scenario_on_the_same_directory_starts_afresh() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = started(ONE, dir.path()).await;
+    commission(&sandbox).await;
+    sandbox.shutdown().await;
+    let sandbox = started(&format!("name = \"other\"\n{ONE}"), dir.path()).await;
+    assert!(sandbox.devices()[0].state().provisioning);
+    assert_eq!(sandbox.status().things, []);
     sandbox.shutdown().await;
 }
 

@@ -5,6 +5,7 @@
 mod claims;
 mod enrolment;
 mod inspect;
+mod keep;
 mod things;
 mod view;
 

@@ -1,0 +1,137 @@
+//! The part of a registry that outlives its cloud: things and their certificates. Claims are minutes long, and are not.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Certificate, CertificateStatus, Registry, Release, Thing};
+use crate::cloud::config::Owner;
+
+/// What is written down. No secret is in it: the registry holds none of a permanent identity.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Kept {
+    devices: BTreeMap<String, KeptDevice>,
+    things: BTreeMap<String, KeptThing>,
+    certificates: BTreeMap<String, KeptCertificate>,
+    made: u64,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeptDevice {
+    owner: Owner,
+    thing: Option<String>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeptThing {
+    serial: String,
+    version: u64,
+    attributes: BTreeMap<String, String>,
+    last_connected_at: Option<i64>,
+    /// Under which claim, and when.
+    released: Option<(String, i64)>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeptCertificate {
+    active: bool,
+    claim: String,
+    thing: Option<String>,
+    order: u64,
+}
+
+impl Registry {
+    /// What is to be written down now.
+    pub(crate) fn keep(&self) -> Kept {
+        let state = self.state();
+        let devices = state.devices.iter().filter(|(_, device)| device.thing.is_some());
+        let registered = state
+            .certificates
+            .iter()
+            .filter(|(_, made)| made.status != CertificateStatus::PendingActivation);
+        Kept {
+            devices: devices
+                .map(|(serial, device)| {
+                    let (owner, thing) = (device.import.owner, device.thing.clone());
+                    (serial.clone(), KeptDevice { owner, thing })
+                })
+                .collect(),
+            things: state
+                .things
+                .iter()
+                .map(|(name, thing)| {
+                    let kept = KeptThing {
+                        serial: thing.serial.clone(),
+                        version: thing.version,
+                        attributes: thing.attributes.clone(),
+                        last_connected_at: thing.last_connected_at,
+                        released: thing.released.as_ref().map(|own| (own.claim.clone(), own.at)),
+                    };
+                    (name.clone(), kept)
+                })
+                .collect(),
+            certificates: registered
+                .map(|(id, made)| {
+                    let kept = KeptCertificate {
+                        active: made.status == CertificateStatus::Active,
+                        claim: made.claim.clone(),
+                        thing: made.thing.clone(),
+                        order: made.order,
+                    };
+                    (id.clone(), kept)
+                })
+                .collect(),
+            made: state.made,
+        }
+    }
+
+    /// Puts back what was written down, for the devices that the maker's import still has.
+    pub(crate) fn restore(&self, kept: Kept) {
+        let mut state = self.state();
+        for (serial, own) in kept.devices {
+            if let Some(device) = state.devices.get_mut(&serial) {
+                device.import.owner = own.owner;
+                device.thing = own.thing;
+            }
+        }
+        state.things = kept
+            .things
+            .into_iter()
+            .map(|(name, own)| {
+                let thing = Thing {
+                    serial: own.serial,
+                    version: own.version,
+                    attributes: own.attributes,
+                    connection: None,
+                    last_connected_at: own.last_connected_at,
+                    released: own.released.map(|(claim, at)| Release { claim, at }),
+                };
+                (name, thing)
+            })
+            .collect();
+        state.certificates = kept
+            .certificates
+            .into_iter()
+            .map(|(id, own)| {
+                let status = if own.active {
+                    CertificateStatus::Active
+                } else {
+                    CertificateStatus::Inactive
+                };
+                let certificate = Certificate {
+                    status,
+                    claim: own.claim,
+                    thing: own.thing,
+                    order: own.order,
+                    last_online: None,
+                };
+                (id, certificate)
+            })
+            .collect();
+        state.made = kept.made;
+    }
+}
