@@ -7,14 +7,19 @@
 pub mod ble;
 pub mod cloud;
 pub mod doctor;
+pub mod failure;
 pub mod identity;
 pub mod journal;
 pub mod keys;
 pub mod ports;
+pub mod request;
+pub mod run;
 pub mod settings;
 pub mod signin;
 pub mod system;
+pub mod talk;
 pub mod vault;
+pub mod view;
 
 #[cfg(test)]
 mod fixtures;

@@ -1,0 +1,89 @@
+//! `fieldkey doctor`: everything that work needs, looked at before anybody climbs a ladder.
+
+use engine::doctor::{Doctor, Finding, Health, Organisation, Part};
+use engine::ports::{Cloud, Journal};
+use engine::signin::SignIn;
+use engine::vault;
+
+use crate::exit::{Ended, Exit};
+use crate::setup::{Base, Setup};
+
+/// Looks, and says what to do about each thing that is not well.
+pub(crate) async fn run(base: &Base) -> Result<(), Ended> {
+    let (vault, trouble) = vault::detect().await;
+    if let Some(trouble) = trouble {
+        base.out.warn("keyring", &trouble.to_string());
+    }
+    let radio = base.radio();
+    let journal = base.open_journal();
+    let setup = base.clone().with_profile();
+    let organisation = match &setup {
+        Ok(setup) => Some(organisation(setup, &vault).await?),
+        Err(_) => None,
+    };
+    let doctor = Doctor {
+        radio: radio.as_ref(),
+        vault: vault.as_ref(),
+        journal: journal.as_ref().map(|journal| journal as &dyn Journal).map_err(Clone::clone),
+        organisation: organisation.as_ref().map(|(sign_in, cloud, name)| Organisation {
+            name,
+            signin: sign_in,
+            cloud: cloud.as_ref(),
+        }),
+        clock: base.clock.as_ref(),
+    };
+    let findings = doctor.look().await;
+    for finding in &findings {
+        base.out.both("finding", finding, words(finding));
+    }
+    let worst = findings.iter().filter(|finding| finding.state == Health::Bad).map(|finding| finding.what).min();
+    worst.map_or(Ok(()), |part| Err(Ended::silent(exit(part))))
+}
+
+type Known = (SignIn, std::sync::Arc<dyn Cloud>, String);
+
+async fn organisation(setup: &Setup, vault: &std::sync::Arc<dyn engine::ports::Vault>) -> Result<Known, Ended> {
+    let sign_in = setup.sign_in(std::sync::Arc::clone(vault))?;
+    let cloud = setup.cloud(&sign_in)?;
+    // Whether it can be restored is one of the findings, so an error is not the end here.
+    let _ = sign_in.restore().await;
+    Ok((sign_in, cloud, setup.profile_name().to_owned()))
+}
+
+fn exit(part: Part) -> Exit {
+    match part {
+        Part::Bluetooth => Exit::Bluetooth,
+        Part::Issuer | Part::SignIn => Exit::SignIn,
+        Part::Cloud | Part::Template | Part::Rights => Exit::Cloud,
+        Part::Keyring | Part::Journal | Part::Profile | Part::Clock => Exit::Local,
+    }
+}
+
+fn words(finding: &Finding) -> String {
+    let (mark, part) = (mark(finding.state), name(finding.what));
+    let advice = finding.advice.as_ref().map(|advice| format!("\n{:>16} do now: {advice}", "")).unwrap_or_default();
+    format!("{mark} {part:<13} {}{advice}", finding.detail)
+}
+
+fn mark(state: Health) -> &'static str {
+    match state {
+        Health::Ok => "✓",
+        Health::Warn => "▲",
+        Health::Bad => "■",
+    }
+}
+
+fn name(part: Part) -> &'static str {
+    match part {
+        Part::Bluetooth => "Bluetooth",
+        Part::Keyring => "keyring",
+        Part::Journal => "journal",
+        Part::Profile => "profile",
+        Part::Issuer => "issuer",
+        Part::SignIn => "sign-in",
+        Part::Cloud => "cloud",
+        Part::Template => "template",
+        Part::Rights => "rights",
+        Part::Clock => "clock",
+    }
+}

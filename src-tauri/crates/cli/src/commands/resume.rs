@@ -1,0 +1,29 @@
+//! `fieldkey resume`: finish or undo what an earlier run left open.
+
+use engine::ports::Journal;
+use engine::request::Request;
+
+use crate::exit::Ended;
+use crate::follow;
+use crate::setup::Setup;
+
+/// Settles every unfinished job of the journal with the cloud.
+pub(crate) async fn run(setup: &Setup) -> Result<(), Ended> {
+    let open = setup.journal()?.unfinished().await?;
+    if open.is_empty() {
+        setup.out.both(
+            "nothing-open",
+            &serde_json::json!({}),
+            "Nothing is open: every job has come to its end.",
+        );
+        return Ok(());
+    }
+    let signed_in = setup.signed_in().await?;
+    let (parts, _) = setup.parts(&signed_in)?;
+    setup.out.say(format!("{} jobs were left open; the cloud is asked about each.", open.len()));
+    let engine = engine::run::Engine::start(parts);
+    for job in open {
+        engine.request(Request::Resume(job));
+    }
+    follow::to_the_end(setup, engine).await
+}

@@ -1,0 +1,128 @@
+//! Doing what the flow asks for, each action in a task of its own.
+
+use std::sync::Arc;
+
+use commission::flow::{Action, Input, JobId};
+use commission::gatt::{GattOp, LinkError, PeripheralId};
+
+use super::{Driver, Held, Wake};
+use crate::identity;
+use crate::ports::Link;
+
+impl Driver {
+    pub(super) fn act(&mut self, job: JobId, action: Action) {
+        match action {
+            Action::Record(step) => {
+                let journal = Arc::clone(&self.parts.journal);
+                let person = self.parts.person.clone();
+                self.later(job, async move {
+                    match journal.append(job, &person, &step).await {
+                        Ok(()) => Input::Recorded,
+                        Err(error) => Input::NotRecorded(error.to_string()),
+                    }
+                });
+            }
+            Action::Connect(peripheral) => self.connect(job, peripheral),
+            Action::Disconnect => self.disconnect(job),
+            Action::Gatt(op) => self.gatt(job, op),
+            Action::CheckIdentity(proof) => {
+                let (makers, now) = (self.parts.makers.clone(), self.parts.clock.unix());
+                self.later(job, async move {
+                    let checked = tokio::task::spawn_blocking(move || identity::check(&proof, &makers, now)).await;
+                    Input::IdentityChecked(checked.unwrap_or_else(|error| {
+                        Err(commission::device::IdentityFault::Unreadable(error.to_string()))
+                    }))
+                });
+            }
+            cloud => self.ask_cloud(job, cloud),
+        }
+    }
+
+    fn ask_cloud(&self, job: JobId, action: Action) {
+        let cloud = Arc::clone(&self.parts.cloud);
+        match action {
+            Action::Snapshot(serial) => {
+                self.later(job, async move { Input::Snapshot(cloud.snapshot(&serial).await) });
+            }
+            Action::Issue(request) => {
+                self.later(job, async move { Input::Issued(cloud.issue(&request).await) });
+            }
+            Action::Observe { claim, after } => {
+                self.later(job, async move { Input::Observed(cloud.observe(&claim, after).await) });
+            }
+            Action::Retire(cleanup) => {
+                self.later(job, async move { Input::Retired(cloud.retire(&cleanup).await) });
+            }
+            Action::Deactivate { thing, principal } => self.later(job, async move {
+                Input::Deactivated(cloud.deactivate(&thing, &principal).await)
+            }),
+            Action::Release { thing, claim } => self.later(job, async move {
+                Input::ReleasedToSupport(cloud.release(&thing, &claim).await)
+            }),
+            Action::Record(_)
+            | Action::Connect(_)
+            | Action::Disconnect
+            | Action::Gatt(_)
+            | Action::CheckIdentity(_) => {}
+        }
+    }
+
+    /// Runs something and hands what it gives to the flow.
+    fn later(&self, job: JobId, work: impl Future<Output = Input> + Send + 'static) {
+        let wakes = self.wakes.clone();
+        tokio::spawn(async move {
+            // An error means that the engine has stopped, and nobody wants the result.
+            let _ = wakes.send(Wake::Input(job, work.await));
+        });
+    }
+
+    fn connect(&mut self, job: JobId, peripheral: PeripheralId) {
+        self.generation += 1;
+        let generation = self.generation;
+        self.links.insert(job, Held { generation, link: None });
+        let (radio, wakes, limit) =
+            (Arc::clone(&self.parts.radio), self.wakes.clone(), self.parts.limits.link);
+        tokio::spawn(async move {
+            let wake = match radio.connect(&peripheral, limit).await {
+                Ok(link) => Wake::Linked(job, generation, link),
+                Err(error) => Wake::OfLink(job, generation, Input::NotLinked(error)),
+            };
+            let _ = wakes.send(wake);
+        });
+    }
+
+    pub(super) fn linked(&mut self, job: JobId, generation: u64, link: Box<dyn Link>) {
+        let link: Arc<dyn Link> = Arc::from(link);
+        let Some(held) = self.links.get_mut(&job).filter(|held| held.generation == generation) else {
+            // The job gave up meanwhile; the device must not stay connected for nobody.
+            tokio::spawn(async move { link.disconnect().await });
+            return;
+        };
+        let (lost, wakes, table) = (link.lost(), self.wakes.clone(), link.table().clone());
+        held.link = Some(link);
+        tokio::spawn(async move {
+            lost.await;
+            let _ = wakes.send(Wake::OfLink(job, generation, Input::LinkLost));
+        });
+        self.feed(job, Input::Linked(table));
+    }
+
+    fn disconnect(&mut self, job: JobId) {
+        if let Some(link) = self.links.remove(&job).and_then(|held| held.link) {
+            tokio::spawn(async move { link.disconnect().await });
+        }
+        self.feed(job, Input::Unlinked);
+    }
+
+    fn gatt(&mut self, job: JobId, op: GattOp) {
+        let Some(Held { generation, link: Some(link) }) = self.links.get(&job) else {
+            self.feed(job, Input::Gatt(Err(LinkError::NotConnected)));
+            return;
+        };
+        let (generation, link, wakes) = (*generation, Arc::clone(link), self.wakes.clone());
+        tokio::spawn(async move {
+            let result = link.perform(&op).await;
+            let _ = wakes.send(Wake::OfLink(job, generation, Input::Gatt(result)));
+        });
+    }
+}

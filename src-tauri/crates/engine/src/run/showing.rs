@@ -1,0 +1,205 @@
+//! Turning what became known into the view, and publishing it at a pace that an eye can follow.
+
+use std::sync::Arc;
+
+use commission::evidence::{Evidence, Fact};
+use commission::fault::Fault;
+use commission::flow::{Event, JobId, Outcome, OutcomeRecord, Stage, Step};
+use commission::gatt::LinkError;
+use commission::time::Moment;
+
+use super::{Driver, PUBLISH_PACE};
+use crate::failure::Failure;
+use crate::view::{
+    ClaimView, Happening, JobState, JobView, NearbyView, ProofView, ProofsView, StageView, What,
+};
+
+impl Driver {
+    pub(super) fn show_ordered(&mut self, id: JobId, name: String, serial: Option<String>) {
+        self.view.jobs.retain(|job| job.id != id);
+        self.view.jobs.push(JobView::new(id, name, serial));
+        self.mark_changed();
+    }
+
+    /// An order that ended before any device was touched; nothing of it is in the journal.
+    pub(super) fn show_never_found(&mut self, job: JobId, fault: &Fault) {
+        let outcome = Outcome::Failed { stage: Stage::Found, fault: fault.clone(), undone: true };
+        self.show(job, &Event::Finished(outcome));
+    }
+
+    pub(super) fn show_nearby(&mut self) {
+        let now = self.parts.clock.now();
+        self.view.nearby = self
+            .around
+            .devices()
+            .map(|device| NearbyView {
+                peripheral: device.peripheral.clone(),
+                name: device.name.clone(),
+                dialect: device.dialect,
+                signal: device.signal(),
+                heard_ms: millis(device.heard),
+                fading: device.is_fading(now),
+            })
+            .collect();
+        self.mark_changed();
+    }
+
+    pub(super) fn show_deaf(&mut self, trouble: Option<&LinkError>) {
+        self.view.listening = false;
+        self.view.radio_trouble = trouble.map(|error| Failure::from(&Fault::Link(error.clone())));
+        if let Some(error) = trouble {
+            let waiting: Vec<JobId> = self.orders.keys().copied().collect();
+            for job in waiting {
+                self.finder.remove(job);
+                self.orders.remove(&job);
+                self.show_never_found(job, &Fault::Link(error.clone()));
+            }
+        }
+        self.mark_changed();
+    }
+
+    pub(super) fn show(&mut self, id: JobId, event: &Event) {
+        let at_ms = millis(self.parts.clock.now());
+        if let Event::Evidence(evidence) = event {
+            self.keep_evidence(id, evidence);
+        }
+        if matches!(event, Event::Finished(_)) {
+            self.taken.remove(&id);
+        }
+        let Some(job) = self.view.jobs.iter_mut().find(|job| job.id == id) else { return };
+        if let Some(what) = apply(job, event, at_ms) {
+            job.happenings.push(Happening { at_ms, what });
+        }
+        self.mark_changed();
+    }
+
+    /// Evidence is written after the fact, not ahead of an effect, so nothing waits for it.
+    fn keep_evidence(&self, job: JobId, evidence: &Evidence) {
+        let (journal, person) = (Arc::clone(&self.parts.journal), self.parts.person.clone());
+        let step = Step::Evidence { evidence: evidence.clone() };
+        tokio::spawn(async move {
+            if let Err(error) = journal.append(job, &person, &step).await {
+                tracing::warn!(%error, "evidence was not written to the journal");
+            }
+        });
+    }
+
+    fn mark_changed(&mut self) {
+        if self.publish_at.is_none() {
+            self.publish_at = Some(self.parts.clock.now() + PUBLISH_PACE);
+        }
+    }
+
+    pub(super) fn publish_when_due(&mut self, now: Moment) {
+        if self.publish_at.is_some_and(|moment| moment <= now) {
+            self.publish_at = None;
+            self.publish.send_replace(Arc::new(self.view.clone()));
+        }
+    }
+}
+
+fn apply(job: &mut JobView, event: &Event, at_ms: u64) -> Option<What> {
+    match event {
+        Event::Stage(stage) => {
+            if let Some(last) = job.stages.last_mut() {
+                last.ended_ms = Some(at_ms);
+            }
+            job.stages.push(StageView { stage: *stage, began_ms: at_ms, ended_ms: None });
+            job.state = JobState::Working;
+            Some(What::Stage { stage: *stage })
+        }
+        Event::Evidence(evidence) => {
+            prove(&mut job.proofs, evidence, at_ms);
+            learn(job, evidence);
+            Some(What::Evidence { evidence: evidence.clone() })
+        }
+        Event::Capabilities(capabilities) => {
+            Some(What::Capabilities { summary: capabilities.summary.clone() })
+        }
+        Event::Networks(_) => None,
+        Event::Claim { id, expires } => {
+            job.claim =
+                Some(ClaimView { id: id.0.clone(), expires_ms: millis(*expires), sent: 0, total: 0 });
+            None
+        }
+        Event::ClaimProgress { sent, total } => {
+            if let Some(claim) = &mut job.claim {
+                (claim.sent, claim.total) = (*sent, *total);
+            }
+            None
+        }
+        Event::Question(question) => {
+            job.state = JobState::Attention;
+            job.question = Some(question.into());
+            Some(What::Asked { question: question.into() })
+        }
+        Event::QuestionOver => {
+            job.state = JobState::Working;
+            job.question = None;
+            None
+        }
+        Event::Retrying { fault, attempt } => {
+            Some(What::Retrying { failure: fault.into(), attempt: *attempt })
+        }
+        Event::Finished(outcome) => Some(finish(job, outcome, at_ms)),
+    }
+}
+
+fn finish(job: &mut JobView, outcome: &Outcome, at_ms: u64) -> What {
+    if let Some(last) = job.stages.last_mut() {
+        last.ended_ms = Some(at_ms);
+    }
+    (job.question, job.claim) = (None, None);
+    let failure = match outcome {
+        Outcome::Done { thing, principal } => {
+            job.state = JobState::Done;
+            job.thing.clone_from(thing);
+            job.principal = Some(principal.clone());
+            None
+        }
+        Outcome::Failed { fault, .. } => {
+            job.state = JobState::Failed;
+            Some(Failure::from(fault))
+        }
+        Outcome::Unknown { fault, .. } => {
+            job.state = JobState::Unknown;
+            Some(Failure::from(fault))
+        }
+    };
+    job.failure.clone_from(&failure);
+    job.outcome = Some(OutcomeRecord::from(outcome));
+    What::Finished { outcome: OutcomeRecord::from(outcome), failure }
+}
+
+fn prove(proofs: &mut ProofsView, evidence: &Evidence, at_ms: u64) {
+    let slot = match &evidence.fact {
+        Fact::WifiJoined { .. } => &mut proofs.wifi_joined,
+        Fact::CloudReached => &mut proofs.cloud_reached,
+        Fact::Registered { .. } => &mut proofs.identity_accepted,
+        Fact::SeenOnline { .. } => &mut proofs.seen_online,
+        _ => return,
+    };
+    // The cloud's word replaces the device's own; an earlier word of the same rank stays.
+    if slot.as_ref().is_none_or(|proof| proof.source < evidence.source) {
+        *slot = Some(ProofView { source: evidence.source, at_ms });
+    }
+}
+
+fn learn(job: &mut JobView, evidence: &Evidence) {
+    match &evidence.fact {
+        Fact::IdentityProven { identity } => job.serial = Some(identity.serial.as_str().to_owned()),
+        Fact::Registered { thing, principal } | Fact::SeenOnline { thing, principal } => {
+            if thing.is_some() {
+                job.thing.clone_from(thing);
+            }
+            if principal.is_some() {
+                job.principal.clone_from(principal);
+            }
+        }
+        _ => {}
+    }
+}
+
+fn millis(moment: Moment) -> u64 {
+    u64::try_from(moment.since_start().as_millis()).unwrap_or(u64::MAX)
+}

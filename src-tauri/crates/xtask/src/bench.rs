@@ -1,0 +1,32 @@
+//! Measuring, in a release build, inside a private session.
+
+use std::path::Path;
+
+use crate::step::{Failed, cargo, root, run};
+use crate::{needs, session};
+
+/// Runs the benchmark; it prints a table, and writes JSON where asked.
+pub(crate) fn measure(json: Option<&Path>) -> Result<(), Failed> {
+    needs::for_running()?;
+    let bench = [
+        "bench",
+        "--quiet",
+        "--package",
+        "journeys",
+        "--bench",
+        "commissioning",
+    ];
+    run(
+        "build the benchmark",
+        cargo().current_dir(root()).args(bench).arg("--no-run"),
+    )?;
+    let home = session::home()?;
+    let mut command = session::command(home.path(), cargo().get_program());
+    command.current_dir(root()).args(bench).arg("--");
+    if let Some(file) = json {
+        let file =
+            std::path::absolute(file).map_err(|error| Failed::io("the file for the figures", &error))?;
+        command.arg("--json").arg(file);
+    }
+    run("measure", &mut command)
+}

@@ -1,0 +1,201 @@
+//! The whole journey, as an installer would do it in a terminal, against the sandbox.
+//!
+//! Five simulated devices are commissioned at once. One is given a mistyped Wi-Fi passphrase, which is corrected on
+//! the same link when its question comes; one loses its link on the way. It ends well only if every device is
+//! enrolled and the sandbox's registry shows exactly one active certificate for each.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use crate::step::{Failed, run, say};
+use crate::{build, needs, session};
+
+/// Brings what is missing, builds, and goes into a private session to play the journey.
+pub(crate) fn play() -> Result<(), Failed> {
+    needs::for_running()?;
+    let fieldkey = build::fieldkey(false)?;
+    let home = session::home()?;
+    let myself = std::env::current_exe().map_err(|error| Failed::io("this program", &error))?;
+    let mut command = session::command(home.path(), myself);
+    command
+        .arg("demo-inside")
+        .arg(&fieldkey)
+        .arg(home.path())
+        .stdin(Stdio::null());
+    run("demo", &mut command)
+}
+
+/// The journey itself, inside the private session.
+pub(crate) fn inside(fieldkey: &Path, home: &Path) -> Result<(), Failed> {
+    let stage = Stage {
+        fieldkey: fieldkey.to_owned(),
+        home: home.to_owned(),
+        bus: None,
+    };
+    let sandbox = Sandbox::start(&stage)?;
+    let stage = Stage {
+        bus: Some(sandbox.bus.clone()),
+        ..stage
+    };
+    let state = &sandbox.state;
+
+    stage.tell(&["profile", "import", &text(&state.join("profile.toml"))], "")?;
+    stage.tell(&["sign-in"], "")?;
+    stage.tell(&["whoami"], "")?;
+    stage.tell(&["doctor"], "")?;
+    stage.tell(&["network", "remember", "plant-iot"], "green-valve-42\n")?;
+    stage.tell(&["network", "remember", "plant-office"], "mistyped-passphrase\n")?;
+    // The question for the refused passphrase is answered from standard input, as a person would type it.
+    let labels = text(&state.join("labels.csv"));
+    stage.tell(&["commission", "--labels", &labels], "blue-office-77\n")?;
+    stage.tell(&["sandbox", "status", "--state", &text(state), "--check"], "")?;
+    sandbox.stop()
+}
+
+/// What every command of the journey runs with.
+struct Stage {
+    fieldkey: PathBuf,
+    home: PathBuf,
+    bus: Option<String>,
+}
+
+impl Stage {
+    fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(&self.fieldkey);
+        command
+            .args(words)
+            .env("FIELDKEY_HOME", self.home.join("fieldkey"));
+        // The person at the browser is played by the sandbox, which fills in the sign-in page over HTTPS.
+        command.env("BROWSER", self.home.join("browser"));
+        if let Some(bus) = &self.bus {
+            command.env("DBUS_SYSTEM_BUS_ADDRESS", bus);
+        }
+        command
+    }
+
+    fn tell(&self, words: &[&str], input: &str) -> Result<(), Failed> {
+        let heading = format!("fieldkey {}", words.join(" "));
+        say(&format!("$ {heading}"));
+        let mut child = self
+            .command(words)
+            .stdin(Stdio::piped())
+            .spawn()
+            .map_err(|error| Failed::io(&heading, &error))?;
+        if let Some(mut stdin) = child.stdin.take() {
+            // A command that reads nothing may have ended already; its exit code tells what matters.
+            let _ = stdin.write_all(input.as_bytes());
+        }
+        let status = child.wait().map_err(|error| Failed::io(&heading, &error))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Failed(format!("{heading} ({status})")))
+        }
+    }
+}
+
+/// The sandbox as a process of its own; stopped when dropped.
+struct Sandbox {
+    process: Child,
+    state: PathBuf,
+    bus: String,
+}
+
+impl Sandbox {
+    fn start(stage: &Stage) -> Result<Self, Failed> {
+        let state = stage.home.join("sandbox");
+        say("$ fieldkey sandbox up --scenario demo");
+        let mut process = stage
+            .command(&[
+                "--json",
+                "sandbox",
+                "up",
+                "--scenario",
+                "demo",
+                "--state",
+                &text(&state),
+            ])
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(|error| Failed::io("the sandbox", &error))?;
+        let bus = process.stdout.take().map(|out| ready(BufReader::new(out)));
+        let sandbox = |bus| Self { process, state, bus };
+        match bus {
+            Some(Ok(bus)) => {
+                let sandbox = sandbox(bus);
+                write_browser(stage, &sandbox.state)?;
+                Ok(sandbox)
+            }
+            Some(Err(error)) => {
+                drop(sandbox(String::new()));
+                Err(error)
+            }
+            None => Err(Failed("the sandbox has no output".into())),
+        }
+    }
+
+    fn stop(mut self) -> Result<(), Failed> {
+        interrupt(&self.process);
+        let status = self
+            .process
+            .wait()
+            .map_err(|error| Failed::io("the sandbox", &error))?;
+        if status.success() {
+            Ok(())
+        } else {
+            Err(Failed(format!("the sandbox did not end well ({status})")))
+        }
+    }
+}
+
+impl Drop for Sandbox {
+    fn drop(&mut self) {
+        if matches!(self.process.try_wait(), Ok(None)) {
+            interrupt(&self.process);
+            let _ = self.process.wait();
+        }
+    }
+}
+
+/// Waits for the line that says that all parts are up; the address of its bus.
+fn ready(lines: impl BufRead) -> Result<String, Failed> {
+    for line in lines.lines() {
+        let line = line.map_err(|error| Failed::io("the sandbox", &error))?;
+        let value: serde_json::Value = serde_json::from_str(&line)
+            .map_err(|error| Failed(format!("the sandbox said something else than JSON: {error}")))?;
+        if value.get("event").and_then(|event| event.as_str()) == Some("ready") {
+            let bus = value.get("busAddress").and_then(|bus| bus.as_str());
+            return bus
+                .map(str::to_owned)
+                .ok_or_else(|| Failed("the sandbox names no bus".into()));
+        }
+    }
+    Err(Failed("the sandbox ended before it was ready".into()))
+}
+
+/// Asks a process to end, as Ctrl-C does.
+fn interrupt(process: &Child) {
+    let _ = Command::new("kill")
+        .args(["-INT", &process.id().to_string()])
+        .status();
+}
+
+/// A program in the browser's place, for `$BROWSER`: takes the page's address and signs in as the demo's installer.
+fn write_browser(stage: &Stage, state: &Path) -> Result<(), Failed> {
+    use std::os::unix::fs::PermissionsExt;
+    let script = format!(
+        "#!/bin/sh\nexec '{}' sandbox browse --state '{}' --user anna \"$1\"\n",
+        text(&stage.fieldkey),
+        text(state)
+    );
+    let path = stage.home.join("browser");
+    std::fs::write(&path, script).map_err(|error| Failed::io("the browser script", &error))?;
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o700))
+        .map_err(|error| Failed::io("the browser script", &error))
+}
+
+fn text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}

@@ -1,0 +1,128 @@
+//! Everything that continuous integration runs, in the order in which a fault is cheapest to find.
+
+use std::process::Command;
+
+use crate::step::{Failed, cargo, root, run, say, target};
+use crate::{build, conformance, demo, fuzz, needs, session};
+
+type Part = (&'static str, fn() -> Result<(), Failed>);
+
+const PARTS: &[Part] = &[
+    ("format", format),
+    ("lints", lints),
+    ("docs", docs),
+    ("dependencies", dependencies),
+    ("tests", tests),
+    ("conformance", conformance::check),
+    ("fuzz", fuzz::check),
+    ("demo", demo::play),
+];
+
+/// Runs the named parts, or all.
+pub(crate) fn check(only: &[String]) -> Result<(), Failed> {
+    if let Some(name) = only
+        .iter()
+        .find(|name| !PARTS.iter().any(|(part, _)| part == name))
+    {
+        let known: Vec<&str> = PARTS.iter().map(|(part, _)| *part).collect();
+        return Err(Failed(format!(
+            "there is no part “{name}”; the parts are {}",
+            known.join(", ")
+        )));
+    }
+    needs::for_running()?;
+    for (name, part) in PARTS {
+        if only.is_empty() || only.iter().any(|wanted| wanted == name) {
+            say(&format!("== {name}"));
+            part()?;
+        }
+    }
+    say("all of it passed");
+    Ok(())
+}
+
+fn format() -> Result<(), Failed> {
+    run(
+        "cargo fmt",
+        cargo().current_dir(root()).args(["fmt", "--all", "--check"]),
+    )
+}
+
+fn lints() -> Result<(), Failed> {
+    run(
+        "cargo clippy",
+        cargo().current_dir(root()).args([
+            "clippy",
+            "--quiet",
+            "--workspace",
+            "--all-targets",
+            "--",
+            "-D",
+            "warnings",
+        ]),
+    )
+}
+
+fn docs() -> Result<(), Failed> {
+    run(
+        "cargo doc",
+        cargo()
+            .current_dir(root())
+            .env("RUSTDOCFLAGS", "-D warnings")
+            .args(["doc", "--quiet", "--workspace", "--no-deps"]),
+    )
+}
+
+/// Licences, sources and bans; advisories need a network that a build machine may not have.
+fn dependencies() -> Result<(), Failed> {
+    let tools = target().join("tools");
+    let deny = tools.join("bin/cargo-deny");
+    if !deny.is_file() {
+        run(
+            "install cargo-deny",
+            cargo()
+                .current_dir(root())
+                .args([
+                    "install",
+                    "--quiet",
+                    "--locked",
+                    "cargo-deny",
+                    "--version",
+                    "0.20.2",
+                    "--root",
+                ])
+                .arg(&tools)
+                .arg("--target-dir")
+                .arg(tools.join("build")),
+        )?;
+    }
+    run(
+        "cargo deny",
+        Command::new(deny).current_dir(root()).args([
+            "--log-level",
+            "error",
+            "check",
+            "licenses",
+            "bans",
+            "sources",
+        ]),
+    )
+}
+
+/// All tests of the workspace, in a private session, since some use the keyring; with the program that they start.
+fn tests() -> Result<(), Failed> {
+    let program = build::fieldkey(false)?;
+    let home = session::home()?;
+    run(
+        "build the tests",
+        cargo()
+            .current_dir(root())
+            .args(["test", "--quiet", "--workspace", "--no-run"]),
+    )?;
+    let mut command = session::command(home.path(), cargo().get_program());
+    command
+        .current_dir(root())
+        .args(["test", "--workspace"])
+        .env("FIELDKEY_PROGRAM", program);
+    run("cargo test", &mut command)
+}
