@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use commission::device::{DialectKind, Sighting};
 use commission::policy::{Limits, Policy};
 use engine::ble::Ble;
 use engine::cloud::{Broker, Http};
@@ -140,13 +139,8 @@ impl Setup {
 
     /// The sign-in over this vault, not restored yet.
     pub(crate) fn sign_in(&self, vault: Arc<dyn Vault>) -> Result<SignIn, Ended> {
-        let settings = SignInSettings {
-            profile: self.profile.name.clone(),
-            issuer: self.profile.sign_in.issuer.clone(),
-            client_id: self.profile.sign_in.client_id.clone(),
-            scopes: self.profile.sign_in.scopes.clone(),
-        };
-        Ok(SignIn::new(settings, Arc::new(self.http()?), vault, Arc::clone(&self.clock)))
+        let http = self.http(self.profile.sign_in.ca.as_slice())?;
+        Ok(SignIn::new(SignInSettings::of(&self.profile), Arc::new(http), vault, Arc::clone(&self.clock)))
     }
 
     /// The sign-in of an earlier run.
@@ -162,21 +156,18 @@ impl Setup {
         }
     }
 
-    /// The HTTPS client, trusting what the profile adds.
-    pub(crate) fn http(&self) -> Result<Http, Ended> {
-        let CloudSettings::Broker { ca, .. } = &self.profile.cloud;
-        let authorities: Vec<String> =
-            [&self.profile.sign_in.ca, ca].into_iter().flatten().cloned().collect();
-        Http::new(&authorities, Arc::clone(&self.clock)).map_err(|error| {
+    /// An HTTPS client that trusts these authorities besides the system's.
+    fn http(&self, authorities: &[String]) -> Result<Http, Ended> {
+        Http::new(authorities, Arc::clone(&self.clock)).map_err(|error| {
             Ended::new(Exit::Local, "trust", error, "Import the profile again, as the office gave it.")
         })
     }
 
     /// The organisation's cloud, as the signed-in person.
     pub(crate) fn cloud(&self, sign_in: &SignIn) -> Result<Arc<dyn Cloud>, Ended> {
-        let CloudSettings::Broker { url, .. } = &self.profile.cloud;
+        let CloudSettings::Broker { url, ca } = &self.profile.cloud;
         let tokens = Arc::new(sign_in.clone());
-        let broker = Broker::new(url, Arc::new(self.http()?), tokens, Arc::clone(&self.clock))
+        let broker = Broker::new(url, Arc::new(self.http(ca.as_slice())?), tokens, Arc::clone(&self.clock))
             .map_err(|error| Ended::new(Exit::Local, "profile", error, "Correct the profile and import it again."))?;
         Ok(Arc::new(broker))
     }
@@ -193,7 +184,6 @@ impl Setup {
             person: signed_in.session.person.subject.clone(),
             policy: self.profile.policy.clone(),
             limits: Limits::default(),
-            recognise,
         })
     }
 
@@ -220,11 +210,6 @@ impl Setup {
     }
 }
 
-/// Which advertisements are devices to commission.
-pub(crate) fn recognise(sighting: &Sighting) -> Option<DialectKind> {
-    commission::dialect::recognise(sighting)
-}
-
 /// An engine that can only listen: nobody needs to be signed in to see what is around.
 pub(crate) fn listener(base: &Base) -> Result<Engine, Ended> {
     Ok(Engine::start(Parts {
@@ -237,7 +222,6 @@ pub(crate) fn listener(base: &Base) -> Result<Engine, Ended> {
         person: String::new(),
         policy: Policy::default(),
         limits: Limits::default(),
-        recognise,
     }))
 }
 

@@ -11,10 +11,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use commission::device::{DialectKind, Sighting};
+use commission::device::Sighting;
+use commission::dialect;
 use commission::finding::{Finder, Wanted};
-use commission::flow::{Batch, Input, Job, JobId, Plan, Step};
-use commission::gatt::{LinkError, PeripheralId};
+use commission::flow::{Batch, Dialects, Input, Job, JobId, Plan, Step};
+use commission::gatt::{GattTable, LinkError, PeripheralId};
 use commission::nearby::{Nearby, Surroundings};
 use commission::policy::{Limits, Policy};
 use commission::secret::Entropy;
@@ -53,8 +54,6 @@ pub struct Parts {
     pub policy: Policy,
     /// How long things may take.
     pub limits: Limits,
-    /// Which advertisements are devices to commission.
-    pub recognise: fn(&Sighting) -> Option<DialectKind>,
 }
 
 /// The running engine; dropping it stops the loop without ceremony, [`Engine::shutdown`] does it in order.
@@ -147,7 +146,7 @@ impl Driver {
             batch: Batch::new(parts.policy.links),
             finder: Finder::default(),
             orders: BTreeMap::new(),
-            around: Surroundings::new(parts.recognise),
+            around: Surroundings::new(dialect::recognise),
             taken: BTreeMap::new(),
             links: BTreeMap::new(),
             generation: 0,
@@ -302,7 +301,19 @@ impl Driver {
             policy: self.parts.policy.clone(),
             limits: self.parts.limits.clone(),
         };
-        self.batch.add(Job::new(plan, commission::dialect::connect), self.parts.clock.now());
+        self.add(Job::new(plan, self.dialects()));
+    }
+
+    /// What makes a dialect's client for a device that was linked.
+    fn dialects(&self) -> Box<dyn Dialects> {
+        let limits = self.parts.limits.clone();
+        Box::new(move |kind, table: &GattTable| Ok(dialect::client(kind, table, &limits)))
+    }
+
+    fn add(&mut self, job: Job) {
+        if let Err(job) = self.batch.add(job) {
+            tracing::warn!(job = %job.id().0, "the job is in work already");
+        }
     }
 
     fn remember(&self, job: JobId) {
@@ -346,8 +357,7 @@ impl Driver {
             policy: self.parts.policy.clone(),
             limits: self.parts.limits.clone(),
         };
-        let job = Job::resume(plan, journal::remains(&entries));
-        self.batch.add(job, self.parts.clock.now());
+        self.add(Job::resume(plan, journal::remains(&entries), self.dialects()));
     }
 
     /// The radio listens while a person or an order wants it to.

@@ -5,12 +5,13 @@ use std::time::Duration;
 use commission::device::{DialectKind, Sighting};
 use commission::dialect::{self, Client, Command, Report};
 use commission::label::Label;
+use commission::policy::Limits;
 use engine::ports::{Link, Radio};
 use engine::system::SystemEntropy;
 use engine::talk::talk;
 
 use crate::exit::Ended;
-use crate::setup::{Base, recognise};
+use crate::setup::Base;
 
 /// How long to listen for the device; it advertises several times a second.
 const FIND: Duration = Duration::from_secs(15);
@@ -84,16 +85,12 @@ struct Conversation<'a> {
 
 impl<'a> Conversation<'a> {
     async fn open(base: &'a Base, device: &str) -> Result<Self, Ended> {
+        let entropy = crate::setup::entropy()?;
         let radio = base.radio();
         let (sighting, kind) = find(radio.as_ref(), device).await?;
         let link = radio.connect(&sighting.peripheral, CONNECT).await?;
-        match dialect::connect(kind, link.table()) {
-            Ok(client) => Ok(Self { base, link, client, entropy: crate::setup::entropy()? }),
-            Err(fault) => {
-                link.disconnect().await;
-                Err((&fault).into())
-            }
-        }
+        let client = dialect::client(kind, link.table(), &Limits::default());
+        Ok(Self { base, link, client, entropy })
     }
 
     async fn say(&mut self, command: Command) -> Result<Report, Ended> {
@@ -123,7 +120,7 @@ async fn find(radio: &dyn Radio, device: &str) -> Result<(Sighting, DialectKind)
     let mut sightings = radio.scan().await?;
     let heard = tokio::time::timeout(FIND, async {
         while let Some(sighting) = sightings.recv().await {
-            if let Some(kind) = recognise(&sighting)
+            if let Some(kind) = dialect::recognise(&sighting)
                 && sighting.name.as_deref() == Some(device)
                 && sighting.rssi.is_some()
             {
