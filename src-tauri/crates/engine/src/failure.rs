@@ -50,7 +50,13 @@ pub struct Failure {
 impl From<&Fault> for Failure {
     fn from(fault: &Fault) -> Self {
         let (what, why, now, remedy) = words(fault);
-        Self { code: fault.code().into(), what, why, now, remedy }
+        Self {
+            code: fault.code().into(),
+            what,
+            why,
+            now,
+            remedy,
+        }
     }
 }
 
@@ -61,9 +67,7 @@ fn say(what: impl Into<String>, why: impl Into<String>, now: impl Into<String>, 
 }
 
 fn words(fault: &Fault) -> Words {
-    use Remedy::{
-        AskOffice, AtDevice, ChooseNetwork, EnterPassphrase, EnterPop, Resume, Retry, SignIn,
-    };
+    use Remedy::{AskOffice, AtDevice, ChooseNetwork, EnterPassphrase, EnterPop, Resume, Retry, SignIn};
     match fault {
         Fault::NotAdvertising => say(
             "The device is not heard.",

@@ -69,7 +69,11 @@ impl Engine {
         let (requests, incoming) = mpsc::unbounded_channel();
         let (publish, views) = watch::channel(Arc::new(View::default()));
         let task = tokio::spawn(Driver::new(parts, publish).run(incoming));
-        Self { requests, views, task }
+        Self {
+            requests,
+            views,
+            task,
+        }
     }
 
     /// Sends a request. It is dropped when the loop has ended, since nobody is left to do it.
@@ -86,10 +90,16 @@ impl Engine {
 
     /// Stops all jobs, waits until each is in a named state and its link is given back, and ends the loop.
     pub async fn shutdown(self) {
-        let Self { requests, mut views, task } = self;
+        let Self {
+            requests,
+            mut views,
+            task,
+        } = self;
         if requests.send(Request::CancelAll).is_ok() {
             // An error means that the loop has ended already, which is what is waited for.
-            let _ = views.wait_for(|view| view.jobs.iter().all(|job| job.is_over())).await;
+            let _ = views
+                .wait_for(|view| view.jobs.iter().all(|job| job.is_over()))
+                .await;
         }
         drop(requests);
         if let Err(error) = task.await {
@@ -189,10 +199,15 @@ impl Driver {
     }
 
     fn next_timeout(&self) -> Option<Moment> {
-        [self.batch.poll_timeout(), self.finder.poll_timeout(), self.around.poll_timeout(), self.publish_at]
-            .into_iter()
-            .flatten()
-            .min()
+        [
+            self.batch.poll_timeout(),
+            self.finder.poll_timeout(),
+            self.around.poll_timeout(),
+            self.publish_at,
+        ]
+        .into_iter()
+        .flatten()
+        .min()
     }
 
     fn take(&mut self, request: Request) {
@@ -204,8 +219,13 @@ impl Driver {
             Request::Answer(job, answer) => self.feed(job, Input::Answer(answer)),
             Request::Cancel(job) => self.cancel(job),
             Request::CancelAll => {
-                let open: Vec<JobId> =
-                    self.view.jobs.iter().filter(|job| !job.is_over()).map(|job| job.id).collect();
+                let open: Vec<JobId> = self
+                    .view
+                    .jobs
+                    .iter()
+                    .filter(|job| !job.is_over())
+                    .map(|job| job.id)
+                    .collect();
                 for job in open {
                     self.cancel(job);
                 }
@@ -217,11 +237,18 @@ impl Driver {
         let (wanted, name) = match &order.target {
             Target::Peripheral(id) => {
                 let name = self.around.get(id).and_then(|device| device.name.clone());
-                (Wanted::Peripheral(id.clone()), name.unwrap_or_else(|| id.0.clone()))
+                (
+                    Wanted::Peripheral(id.clone()),
+                    name.unwrap_or_else(|| id.0.clone()),
+                )
             }
             Target::Name(name) => (Wanted::Name(name.clone()), name.clone()),
         };
-        self.show_ordered(job, name, order.serial.as_ref().map(|serial| serial.as_str().to_owned()));
+        self.show_ordered(
+            job,
+            name,
+            order.serial.as_ref().map(|serial| serial.as_str().to_owned()),
+        );
         self.finder.add(job, wanted, self.parts.clock.now() + FIND);
         self.orders.insert(job, order);
     }
@@ -245,7 +272,11 @@ impl Driver {
             Wake::Input(job, input) => self.feed(job, input),
             Wake::Linked(job, generation, link) => self.linked(job, generation, link),
             Wake::OfLink(job, generation, input) => {
-                if self.links.get(&job).is_some_and(|held| held.generation == generation) {
+                if self
+                    .links
+                    .get(&job)
+                    .is_some_and(|held| held.generation == generation)
+                {
                     self.feed(job, input);
                 }
             }
@@ -286,7 +317,9 @@ impl Driver {
     }
 
     fn begin(&mut self, job: JobId, device: &Nearby) {
-        let Some(order) = self.orders.remove(&job) else { return };
+        let Some(order) = self.orders.remove(&job) else {
+            return;
+        };
         self.taken.insert(job, device.peripheral.clone());
         let plan = Plan {
             job,
@@ -311,8 +344,9 @@ impl Driver {
     }
 
     fn add(&mut self, job: Job) {
-        if let Err(job) = self.batch.add(job) {
-            tracing::warn!(job = %job.id().0, "the job is in work already");
+        let id = job.id();
+        if !self.batch.add(job) {
+            tracing::warn!(job = %id.0, "the job is in work already");
         }
     }
 
@@ -334,9 +368,19 @@ impl Driver {
             }
         };
         let started = entries.iter().find_map(|entry| match &entry.step {
-            Step::Started { peripheral, name, dialect, serial, purpose } => {
-                Some((peripheral.clone(), name.clone(), *dialect, serial.clone(), *purpose))
-            }
+            Step::Started {
+                peripheral,
+                name,
+                dialect,
+                serial,
+                purpose,
+            } => Some((
+                peripheral.clone(),
+                name.clone(),
+                *dialect,
+                serial.clone(),
+                *purpose,
+            )),
             _ => None,
         });
         let Some((peripheral, name, dialect, serial, purpose)) = started else {
@@ -365,7 +409,10 @@ impl Driver {
         let wanted = self.wanted_listening || !self.finder.is_empty();
         if wanted && self.ears.is_none() && self.view.radio_trouble.is_none() {
             self.view.listening = true;
-            self.ears = Some(tokio::spawn(listen(Arc::clone(&self.parts.radio), self.wakes.clone())));
+            self.ears = Some(tokio::spawn(listen(
+                Arc::clone(&self.parts.radio),
+                self.wakes.clone(),
+            )));
         } else if !wanted {
             self.stop_ears();
             self.view.listening = false;

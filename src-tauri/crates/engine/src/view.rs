@@ -172,14 +172,20 @@ pub enum QuestionView {
 impl From<&Question> for QuestionView {
     fn from(question: &Question) -> Self {
         match question {
-            Question::Pop { fault, tries_left } => {
-                Self::Pop { failure: fault.into(), tries_left: *tries_left }
-            }
-            Question::Network { seen } => Self::Network { seen: seen.iter().map(Into::into).collect() },
-            Question::NetworkDoubt(fault) => Self::NetworkDoubt { failure: fault.into() },
-            Question::Passphrase { fault, network } => {
-                Self::Passphrase { failure: fault.into(), network: network.clone() }
-            }
+            Question::Pop { fault, tries_left } => Self::Pop {
+                failure: fault.into(),
+                tries_left: *tries_left,
+            },
+            Question::Network { seen } => Self::Network {
+                seen: seen.iter().map(Into::into).collect(),
+            },
+            Question::NetworkDoubt(fault) => Self::NetworkDoubt {
+                failure: fault.into(),
+            },
+            Question::Passphrase { fault, network } => Self::Passphrase {
+                failure: fault.into(),
+                network: network.clone(),
+            },
         }
     }
 }

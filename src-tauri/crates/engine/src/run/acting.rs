@@ -28,7 +28,8 @@ impl Driver {
             Action::CheckIdentity(proof) => {
                 let (makers, now) = (self.parts.makers.clone(), self.parts.clock.unix());
                 self.later(job, async move {
-                    let checked = tokio::task::spawn_blocking(move || identity::check(&proof, &makers, now)).await;
+                    let checked =
+                        tokio::task::spawn_blocking(move || identity::check(&proof, &makers, now)).await;
                     Input::IdentityChecked(checked.unwrap_or_else(|error| {
                         Err(commission::device::IdentityFault::Unreadable(error.to_string()))
                     }))
@@ -48,7 +49,10 @@ impl Driver {
                 self.later(job, async move { Input::Issued(cloud.issue(&request).await) });
             }
             Action::Observe { claim, after } => {
-                self.later(job, async move { Input::Observed(cloud.observe(&claim, after).await) });
+                self.later(
+                    job,
+                    async move { Input::Observed(cloud.observe(&claim, after).await) },
+                );
             }
             Action::Retire(cleanup) => {
                 self.later(job, async move { Input::Retired(cloud.retire(&cleanup).await) });
@@ -79,9 +83,18 @@ impl Driver {
     fn connect(&mut self, job: JobId, peripheral: PeripheralId) {
         self.generation += 1;
         let generation = self.generation;
-        self.links.insert(job, Held { generation, link: None });
-        let (radio, wakes, limit) =
-            (Arc::clone(&self.parts.radio), self.wakes.clone(), self.parts.limits.link);
+        self.links.insert(
+            job,
+            Held {
+                generation,
+                link: None,
+            },
+        );
+        let (radio, wakes, limit) = (
+            Arc::clone(&self.parts.radio),
+            self.wakes.clone(),
+            self.parts.limits.link,
+        );
         tokio::spawn(async move {
             let wake = match radio.connect(&peripheral, limit).await {
                 Ok(link) => Wake::Linked(job, generation, link),
@@ -93,7 +106,11 @@ impl Driver {
 
     pub(super) fn linked(&mut self, job: JobId, generation: u64, link: Box<dyn Link>) {
         let link: Arc<dyn Link> = Arc::from(link);
-        let Some(held) = self.links.get_mut(&job).filter(|held| held.generation == generation) else {
+        let Some(held) = self
+            .links
+            .get_mut(&job)
+            .filter(|held| held.generation == generation)
+        else {
             // The job gave up meanwhile; the device must not stay connected for nobody.
             tokio::spawn(async move { link.disconnect().await });
             return;
@@ -115,7 +132,11 @@ impl Driver {
     }
 
     fn gatt(&mut self, job: JobId, op: GattOp) {
-        let Some(Held { generation, link: Some(link) }) = self.links.get(&job) else {
+        let Some(Held {
+            generation,
+            link: Some(link),
+        }) = self.links.get(&job)
+        else {
             self.feed(job, Input::Gatt(Err(LinkError::NotConnected)));
             return;
         };

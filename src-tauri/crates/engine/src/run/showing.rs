@@ -23,7 +23,11 @@ impl Driver {
 
     /// An order that ended before any device was touched; nothing of it is in the journal.
     pub(super) fn show_never_found(&mut self, job: JobId, fault: &Fault) {
-        let outcome = Outcome::Failed { stage: Stage::Found, fault: fault.clone(), undone: true };
+        let outcome = Outcome::Failed {
+            stage: Stage::Found,
+            fault: fault.clone(),
+            undone: true,
+        };
         self.show(job, &Event::Finished(outcome));
     }
 
@@ -66,7 +70,9 @@ impl Driver {
         if matches!(event, Event::Finished(_)) {
             self.taken.remove(&id);
         }
-        let Some(job) = self.view.jobs.iter_mut().find(|job| job.id == id) else { return };
+        let Some(job) = self.view.jobs.iter_mut().find(|job| job.id == id) else {
+            return;
+        };
         if let Some(what) = apply(job, event, at_ms) {
             job.happenings.push(Happening { at_ms, what });
         }
@@ -76,7 +82,9 @@ impl Driver {
     /// Evidence is written after the fact, not ahead of an effect, so nothing waits for it.
     fn keep_evidence(&self, job: JobId, evidence: &Evidence) {
         let (journal, person) = (Arc::clone(&self.parts.journal), self.parts.person.clone());
-        let step = Step::Evidence { evidence: evidence.clone() };
+        let step = Step::Evidence {
+            evidence: evidence.clone(),
+        };
         tokio::spawn(async move {
             if let Err(error) = journal.append(job, &person, &step).await {
                 tracing::warn!(%error, "evidence was not written to the journal");
@@ -104,22 +112,32 @@ fn apply(job: &mut JobView, event: &Event, at_ms: u64) -> Option<What> {
             if let Some(last) = job.stages.last_mut() {
                 last.ended_ms = Some(at_ms);
             }
-            job.stages.push(StageView { stage: *stage, began_ms: at_ms, ended_ms: None });
+            job.stages.push(StageView {
+                stage: *stage,
+                began_ms: at_ms,
+                ended_ms: None,
+            });
             job.state = JobState::Working;
             Some(What::Stage { stage: *stage })
         }
         Event::Evidence(evidence) => {
             prove(&mut job.proofs, evidence, at_ms);
             learn(job, evidence);
-            Some(What::Evidence { evidence: evidence.clone() })
+            Some(What::Evidence {
+                evidence: evidence.clone(),
+            })
         }
-        Event::Capabilities(capabilities) => {
-            Some(What::Capabilities { summary: capabilities.summary.clone() })
-        }
+        Event::Capabilities(capabilities) => Some(What::Capabilities {
+            summary: capabilities.summary.clone(),
+        }),
         Event::Networks(_) => None,
         Event::Claim { id, expires } => {
-            job.claim =
-                Some(ClaimView { id: id.0.clone(), expires_ms: millis(*expires), sent: 0, total: 0 });
+            job.claim = Some(ClaimView {
+                id: id.0.clone(),
+                expires_ms: millis(*expires),
+                sent: 0,
+                total: 0,
+            });
             None
         }
         Event::ClaimProgress { sent, total } => {
@@ -131,16 +149,19 @@ fn apply(job: &mut JobView, event: &Event, at_ms: u64) -> Option<What> {
         Event::Question(question) => {
             job.state = JobState::Attention;
             job.question = Some(question.into());
-            Some(What::Asked { question: question.into() })
+            Some(What::Asked {
+                question: question.into(),
+            })
         }
         Event::QuestionOver => {
             job.state = JobState::Working;
             job.question = None;
             None
         }
-        Event::Retrying { fault, attempt } => {
-            Some(What::Retrying { failure: fault.into(), attempt: *attempt })
-        }
+        Event::Retrying { fault, attempt } => Some(What::Retrying {
+            failure: fault.into(),
+            attempt: *attempt,
+        }),
         Event::Finished(outcome) => Some(finish(job, outcome, at_ms)),
     }
 }
@@ -168,7 +189,10 @@ fn finish(job: &mut JobView, outcome: &Outcome, at_ms: u64) -> What {
     };
     job.failure.clone_from(&failure);
     job.outcome = Some(OutcomeRecord::from(outcome));
-    What::Finished { outcome: OutcomeRecord::from(outcome), failure }
+    What::Finished {
+        outcome: OutcomeRecord::from(outcome),
+        failure,
+    }
 }
 
 fn prove(proofs: &mut ProofsView, evidence: &Evidence, at_ms: u64) {
@@ -181,7 +205,10 @@ fn prove(proofs: &mut ProofsView, evidence: &Evidence, at_ms: u64) {
     };
     // The cloud's word replaces the device's own; an earlier word of the same rank stays.
     if slot.as_ref().is_none_or(|proof| proof.source < evidence.source) {
-        *slot = Some(ProofView { source: evidence.source, at_ms });
+        *slot = Some(ProofView {
+            source: evidence.source,
+            at_ms,
+        });
     }
 }
 
