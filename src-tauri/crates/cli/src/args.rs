@@ -83,6 +83,7 @@ pub(crate) enum Command {
     /// Watch a device in the cloud until it is seen online.
     Watch {
         /// The device's serial number.
+        #[arg(value_parser = serial)]
         serial: Serial,
         /// Give up after so many seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
@@ -151,7 +152,7 @@ pub(crate) struct Commission {
     #[arg(long, requires = "network")]
     pub(crate) hidden: bool,
     /// The device's serial number, where its label does not carry it.
-    #[arg(long)]
+    #[arg(long, value_parser = serial)]
     pub(crate) serial: Option<Serial>,
     /// Why it is commissioned.
     #[arg(long, value_enum, default_value_t = Why::New)]
@@ -216,6 +217,10 @@ pub(crate) enum Sandbox {
         /// The page's address.
         page: url::Url,
     },
+}
+
+fn serial(text: &str) -> Result<Serial, commission::device::SerialError> {
+    Serial::new(text)
 }
 
 #[cfg(test)]

@@ -47,7 +47,12 @@ pub(crate) struct Ended {
 impl Ended {
     /// With a code, what happened and what to do.
     pub(crate) fn new(exit: Exit, code: &str, what: impl ToString, now: impl Into<String>) -> Self {
-        Self { exit, code: code.into(), what: what.to_string(), now: now.into() }
+        Self {
+            exit,
+            code: code.into(),
+            what: what.to_string(),
+            now: now.into(),
+        }
     }
 
     /// For something given on the command line or in a file.
@@ -97,9 +102,10 @@ impl From<commission::fault::CloudError> for Ended {
         let fault = match error {
             CloudError::SignedOut => Fault::SignedOut,
             CloudError::Unreachable(why) | CloudError::Nonsense(why) => Fault::CloudUnreachable(why),
-            CloudError::Throttled { .. } => {
-                Fault::Cloud { code: "throttled".into(), message: "too many requests for now".into() }
-            }
+            CloudError::Throttled { .. } => Fault::Cloud {
+                code: "throttled".into(),
+                message: "too many requests for now".into(),
+            },
             CloudError::Refused { code, message } => Fault::Cloud { code, message },
         };
         let mut ended = Self::from(&fault);

@@ -83,7 +83,10 @@ fn answer(setup: &Setup, engine: &Engine, view: &View, reply: Reply) {
     match reply.answer {
         Some(answer) => engine.request(Request::Answer(job.id, answer)),
         None if job.question.is_some() => {
-            setup.out.warn("unanswered", "there is no more input to answer from, so the device is given up");
+            setup.out.warn(
+                "unanswered",
+                "there is no more input to answer from, so the device is given up",
+            );
             engine.request(Request::Answer(job.id, Answer::Skip));
         }
         None => {}
@@ -91,21 +94,33 @@ fn answer(setup: &Setup, engine: &Engine, view: &View, reply: Reply) {
 }
 
 /// Asks what is open and has not been asked yet. In JSON the question is a happening, and answers come as lines.
-fn ask(setup: &Setup, view: &View, asked: &mut BTreeSet<(JobId, usize)>, answers: &mpsc::UnboundedSender<Reply>) {
+fn ask(
+    setup: &Setup,
+    view: &View,
+    asked: &mut BTreeSet<(JobId, usize)>,
+    answers: &mpsc::UnboundedSender<Reply>,
+) {
     if setup.out.is_json() {
         return;
     }
     for job in &view.jobs {
         let Some(question) = &job.question else { continue };
         // The same question may come again after another wrong answer; it then stands later among the happenings.
-        let number = job.happenings.iter().filter(|happening| is_question(happening)).count();
+        let number = job
+            .happenings
+            .iter()
+            .filter(|happening| is_question(happening))
+            .count();
         if asked.insert((job.id, number)) {
             let (person, name, id) = (setup.person.clone(), job.name.clone(), job.id);
             let (question, answers) = (question.clone(), answers.clone());
             tokio::spawn(async move {
                 let answer = put(&person, &name, &question).await;
                 // An error means that the jobs have ended, and nobody wants the answer.
-                let _ = answers.send(Reply { whose: Whose::Job(id), answer });
+                let _ = answers.send(Reply {
+                    whose: Whose::Job(id),
+                    answer,
+                });
             });
         }
     }
@@ -119,34 +134,65 @@ async fn put(person: &Person, name: &str, question: &QuestionView) -> Option<Ans
     let intro = words::asked(question);
     match question {
         QuestionView::Pop { .. } => {
-            let text = person.secret(&format!("{name}: {intro}\n  Proof of possession")).await?;
-            Some(if text.is_empty() { Answer::Skip } else { Answer::Pop(Pop::new(text.as_str())) })
+            let text = person
+                .secret(&format!("{name}: {intro}\n  Proof of possession"))
+                .await?;
+            Some(if text.is_empty() {
+                Answer::Skip
+            } else {
+                Answer::Pop(Pop::new(text.as_str()))
+            })
         }
         QuestionView::Passphrase { .. } => {
             let text = person.secret(&format!("{name}: {intro}\n  Passphrase")).await?;
-            Some(if text.is_empty() { Answer::Skip } else { Answer::Passphrase(Passphrase::new(text.as_str())) })
+            Some(if text.is_empty() {
+                Answer::Skip
+            } else {
+                Answer::Passphrase(Passphrase::new(text.as_str()))
+            })
         }
         QuestionView::NetworkDoubt { .. } => {
-            let text = person.line(&format!("{name}: {intro}\n  Go on all the same? (yes/no)")).await?;
-            Some(if matches!(text.as_str(), "y" | "yes") { Answer::GoOn } else { Answer::Skip })
+            let text = person
+                .line(&format!("{name}: {intro}\n  Go on all the same? (yes/no)"))
+                .await?;
+            Some(if matches!(text.as_str(), "y" | "yes") {
+                Answer::GoOn
+            } else {
+                Answer::Skip
+            })
         }
         QuestionView::Network { seen } => choose_network(person, name, &intro, seen).await,
     }
 }
 
-async fn choose_network(person: &Person, name: &str, intro: &str, seen: &[SeenNetworkView]) -> Option<Answer> {
+async fn choose_network(
+    person: &Person,
+    name: &str,
+    intro: &str,
+    seen: &[SeenNetworkView],
+) -> Option<Answer> {
     let mut prompt = format!("{name}: {intro}");
     for (number, network) in seen.iter().enumerate() {
         let lock = if network.open { "open" } else { "protected" };
-        prompt.push_str(&format!("\n  {:>2}  {:<32} {:>4} dBm  {lock}", number + 1, network.ssid, network.rssi));
+        prompt.push_str(&format!(
+            "\n  {:>2}  {:<32} {:>4} dBm  {lock}",
+            number + 1,
+            network.ssid,
+            network.rssi
+        ));
     }
     loop {
-        let text = person.line(&format!("{prompt}\n  Number or name (empty to skip this device)")).await?;
+        let text = person
+            .line(&format!("{prompt}\n  Number or name (empty to skip this device)"))
+            .await?;
         if text.is_empty() {
             return Some(Answer::Skip);
         }
-        let listed =
-            text.parse::<usize>().ok().and_then(|number| number.checked_sub(1)).and_then(|index| seen.get(index));
+        let listed = text
+            .parse::<usize>()
+            .ok()
+            .and_then(|number| number.checked_sub(1))
+            .and_then(|index| seen.get(index));
         let ssid = match listed {
             Some(network) => hex_bytes(&network.ssid_hex),
             None => Some(text.as_bytes().to_vec()),
@@ -220,12 +266,18 @@ impl AnswerLine {
 async fn answer_lines(setup: Setup, answers: mpsc::UnboundedSender<Reply>) {
     while let Some(line) = setup.person.line("").await {
         let Ok(line) = serde_json::from_str::<AnswerLine>(&line) else {
-            setup.out.warn("answer", "a line on standard input is no answer; JSON.md has their form");
+            setup.out.warn(
+                "answer",
+                "a line on standard input is no answer; JSON.md has their form",
+            );
             continue;
         };
         match line.answer() {
             Ok(answer) => {
-                let reply = Reply { whose: Whose::Device(line.device), answer: Some(answer) };
+                let reply = Reply {
+                    whose: Whose::Device(line.device),
+                    answer: Some(answer),
+                };
                 if answers.send(reply).is_err() {
                     return;
                 }
@@ -240,12 +292,17 @@ mod tests {
     use super::*;
 
     fn answer(line: &str) -> Result<Answer, String> {
-        serde_json::from_str::<AnswerLine>(line).map_err(|_| "no answer".to_owned())?.answer()
+        serde_json::from_str::<AnswerLine>(line)
+            .map_err(|_| "no answer".to_owned())?
+            .answer()
     }
 
     #[test]
     fn an_answer_line_is_exactly_one_answer() {
-        assert_eq!(answer(r#"{"device":"A","pop":"x"}"#), Ok(Answer::Pop(Pop::new("x"))));
+        assert_eq!(
+            answer(r#"{"device":"A","pop":"x"}"#),
+            Ok(Answer::Pop(Pop::new("x")))
+        );
         assert_eq!(answer(r#"{"device":"A","skip":true}"#), Ok(Answer::Skip));
         assert!(answer(r#"{"device":"A"}"#).is_err());
         assert!(answer(r#"{"device":"A","pop":"x","skip":true}"#).is_err());

@@ -81,8 +81,10 @@ struct Raw {
 /// Reads a file of labels.
 pub(crate) fn read(path: &Path) -> Result<Vec<Row>, LabelsError> {
     let file = path.display().to_string();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| LabelsError::Unreadable { file: file.clone(), why: error.to_string() })?;
+    let text = std::fs::read_to_string(path).map_err(|error| LabelsError::Unreadable {
+        file: file.clone(),
+        why: error.to_string(),
+    })?;
     parse(&file, &text)
 }
 
@@ -90,11 +92,15 @@ pub(crate) fn read(path: &Path) -> Result<Vec<Row>, LabelsError> {
 pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Row>, LabelsError> {
     // A byte order mark is what spreadsheets put before UTF-8.
     let text = text.trim_start_matches('\u{feff}');
-    let ending = Path::new(file).extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    let ending = Path::new(file)
+        .extension()
+        .map(|ending| ending.to_string_lossy().to_lowercase());
     let raw: Vec<Raw> = match ending.as_deref() {
         Some("csv") => csv_rows(file, text)?,
-        Some("json") => serde_json::from_str(text)
-            .map_err(|error| LabelsError::Broken { file: file.into(), why: explain_json(&error) })?,
+        Some("json") => serde_json::from_str(text).map_err(|error| LabelsError::Broken {
+            file: file.into(),
+            why: explain_json(&error),
+        })?,
         _ => return Err(LabelsError::Kind(file.into())),
     };
     if raw.is_empty() {
@@ -102,12 +108,21 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Row>, LabelsError> {
     }
     let mut rows: Vec<Row> = Vec::with_capacity(raw.len());
     for (index, raw) in raw.into_iter().enumerate() {
-        let wrong = |why: String| LabelsError::Row { file: file.into(), row: index + 1, why };
+        let wrong = |why: String| LabelsError::Row {
+            file: file.into(),
+            row: index + 1,
+            why,
+        };
         let row = check(raw).map_err(wrong)?;
         if let Some(serial) = &row.serial
-            && let Some(first) = rows.iter().position(|earlier| earlier.serial.as_ref() == Some(serial))
+            && let Some(first) = rows
+                .iter()
+                .position(|earlier| earlier.serial.as_ref() == Some(serial))
         {
-            return Err(wrong(format!("serial {serial} stands in row {} already: remove one", first + 1)));
+            return Err(wrong(format!(
+                "serial {serial} stands in row {} already: remove one",
+                first + 1
+            )));
         }
         rows.push(row);
     }
@@ -116,14 +131,27 @@ pub(crate) fn parse(file: &str, text: &str) -> Result<Vec<Row>, LabelsError> {
 
 fn csv_rows(file: &str, text: &str) -> Result<Vec<Raw>, LabelsError> {
     let broken = |error: csv::Error| {
-        let place = error.position().map(|at| format!("line {}: ", at.line())).unwrap_or_default();
-        LabelsError::Broken { file: file.into(), why: format!("{place}{}", explain_csv(&error)) }
+        let place = error
+            .position()
+            .map(|at| format!("line {}: ", at.line()))
+            .unwrap_or_default();
+        LabelsError::Broken {
+            file: file.into(),
+            why: format!("{place}{}", explain_csv(&error)),
+        }
     };
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
-        .delimiter(if first_line(text).contains(';') { b';' } else { b',' })
+        .delimiter(if first_line(text).contains(';') {
+            b';'
+        } else {
+            b','
+        })
         .from_reader(text.as_bytes());
-    reader.deserialize().collect::<Result<Vec<Raw>, _>>().map_err(broken)
+    reader
+        .deserialize()
+        .collect::<Result<Vec<Raw>, _>>()
+        .map_err(broken)
 }
 
 fn first_line(text: &str) -> &str {
@@ -133,7 +161,9 @@ fn first_line(text: &str) -> &str {
 fn explain_csv(error: &csv::Error) -> String {
     const COLUMNS: &str = "the columns are name, serial, pop, username, network, label";
     match error.kind() {
-        csv::ErrorKind::UnequalLengths { expected_len, len, .. } => {
+        csv::ErrorKind::UnequalLengths {
+            expected_len, len, ..
+        } => {
             format!("this line has {len} fields, the heading has {expected_len}")
         }
         csv::ErrorKind::Deserialize { err, .. } => format!("{}; {COLUMNS}", err.kind()),
@@ -166,7 +196,9 @@ fn check(raw: Raw) -> Result<Row, String> {
     Ok(Row {
         name: name.ok_or("no name: the device's advertised name is needed, such as PROV_3CD3D8")?,
         serial,
-        pop: given(raw.pop).map(Pop::new).or_else(|| label.as_ref().and_then(|label| label.pop.clone())),
+        pop: given(raw.pop)
+            .map(Pop::new)
+            .or_else(|| label.as_ref().and_then(|label| label.pop.clone())),
         username: given(raw.username).or_else(|| label.and_then(|label| label.username)),
         network: given(raw.network),
     })
@@ -184,7 +216,11 @@ mod tests {
     fn csv_json_and_qr_text_give_the_same_rows() {
         let csv = parse("l.csv", "name,serial,pop\nPROV_1,SN-1,abcd1234\n").unwrap();
         let semicolons = parse("l.csv", "\u{feff}name;serial;pop\r\nPROV_1; SN-1 ;abcd1234\r\n").unwrap();
-        let json = parse("l.json", r#"[{"name":"PROV_1","serial":"SN-1","pop":"abcd1234"}]"#).unwrap();
+        let json = parse(
+            "l.json",
+            r#"[{"name":"PROV_1","serial":"SN-1","pop":"abcd1234"}]"#,
+        )
+        .unwrap();
         let qr = "label,serial\n\"{\"\"ver\"\":\"\"v1\"\",\"\"name\"\":\"\"PROV_1\"\",\"\"pop\"\":\"\"abcd1234\"\",\
             \"\"transport\"\":\"\"ble\"\"}\",SN-1\n";
         let qr = parse("l.csv", qr).unwrap();
@@ -203,10 +239,18 @@ mod tests {
             ("l.csv", "", "no rows"),
             ("l.csv", "name,serial\n", "no rows"),
             ("l.csv", "name,colour\nPROV_1,red\n", "the columns are name"),
-            ("l.csv", "name,serial\nPROV_1\n", "has 1 fields, the heading has 2"),
+            (
+                "l.csv",
+                "name,serial\nPROV_1\n",
+                "has 1 fields, the heading has 2",
+            ),
             ("l.csv", "name,serial\n,SN-1\n", "row 1: no name"),
             ("l.csv", "name,serial\nPROV_1,SN 1\n", "row 1: a serial number"),
-            ("l.csv", "name,serial\nA,SN-1\nB,SN-1\n", "row 2: serial SN-1 stands in row 1"),
+            (
+                "l.csv",
+                "name,serial\nA,SN-1\nB,SN-1\n",
+                "row 2: serial SN-1 stands in row 1",
+            ),
             ("l.json", "{}", "not a list"),
             ("l.json", "[{", "ends too early"),
             ("l.json", "[{\"pop\":secret}]", "is no JSON here"),
@@ -214,7 +258,10 @@ mod tests {
         ] {
             let message = fault(file, text);
             assert!(message.contains(says), "{message:?} does not say {says:?}");
-            assert!(!message.contains("secret"), "{message:?} shows what may be a secret");
+            assert!(
+                !message.contains("secret"),
+                "{message:?} shows what may be a secret"
+            );
         }
     }
 }

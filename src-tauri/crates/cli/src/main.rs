@@ -28,7 +28,12 @@ fn main() -> ExitCode {
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
         Err(error) => {
-            out.ended(&Ended::new(Exit::Local, "runtime", error, "Close some programs and try again."));
+            out.ended(&Ended::new(
+                Exit::Local,
+                "runtime",
+                error,
+                "Close some programs and try again.",
+            ));
             return Exit::Local.into();
         }
     };
@@ -48,7 +53,12 @@ async fn run(arguments: Arguments) -> Result<(), Ended> {
     let base = Base::new(&arguments)?;
     match &arguments.command {
         Command::Completions { shell } => {
-            clap_complete::generate(*shell, &mut Arguments::command(), "fieldkey", &mut std::io::stdout());
+            clap_complete::generate(
+                *shell,
+                &mut Arguments::command(),
+                "fieldkey",
+                &mut std::io::stdout(),
+            );
             Ok(())
         }
         Command::Man => clap_mangen::Man::new(Arguments::command())
@@ -83,5 +93,8 @@ fn log_to_stderr(verbose: u8) {
         _ => "engine=debug,sandbox=debug,commission=debug,cli=debug",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_env("FIELDKEY_LOG").unwrap_or_else(|_| level.into());
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .init();
 }

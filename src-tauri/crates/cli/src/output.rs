@@ -33,7 +33,10 @@ struct ErrorLine<'a> {
 impl Output {
     /// For words, or for JSON.
     pub(crate) fn new(json: bool) -> Self {
-        Self { json, bars: MultiProgress::new() }
+        Self {
+            json,
+            bars: MultiProgress::new(),
+        }
     }
 
     /// Whether this is for a program.
@@ -84,8 +87,21 @@ impl Output {
             return;
         }
         if self.json {
-            let Ended { code, what, now, exit } = ended;
-            self.line("error", &ErrorLine { code, what, now, exit: *exit as u8 });
+            let Ended {
+                code,
+                what,
+                now,
+                exit,
+            } = ended;
+            self.line(
+                "error",
+                &ErrorLine {
+                    code,
+                    what,
+                    now,
+                    exit: *exit as u8,
+                },
+            );
         } else {
             self.bars.suspend(|| {
                 write_error(&format!("error: {}", ended.what));

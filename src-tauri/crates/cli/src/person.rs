@@ -21,7 +21,11 @@ impl Person {
     /// Whoever is at standard input.
     pub(crate) fn new(output: Output) -> Self {
         let terminal = std::io::stdin().is_terminal() && !output.is_json();
-        Self { output, terminal, turn: Arc::new(Mutex::new(())) }
+        Self {
+            output,
+            terminal,
+            turn: Arc::new(Mutex::new(())),
+        }
     }
 
     /// A secret, unseen while typed; `None` at the end of the input.
@@ -43,7 +47,9 @@ impl Person {
             }
             output.bars().suspend(|| {
                 if unseen {
-                    rpassword::prompt_password(format!("{prompt}: ")).ok().map(Zeroizing::new)
+                    rpassword::prompt_password(format!("{prompt}: "))
+                        .ok()
+                        .map(Zeroizing::new)
                 } else {
                     let mut out = anstream::stderr();
                     let _ = write!(out, "{prompt}: ");

@@ -35,7 +35,11 @@ const STAGES: u64 = 9;
 impl Progress {
     /// Nothing told yet.
     pub(crate) fn new(output: Output) -> Self {
-        Self { output, told: BTreeMap::new(), bars: BTreeMap::new() }
+        Self {
+            output,
+            told: BTreeMap::new(),
+            bars: BTreeMap::new(),
+        }
     }
 
     /// Tells what is new.
@@ -51,11 +55,17 @@ impl Progress {
         for happening in job.happenings.iter().skip(*told) {
             self.output.line(
                 "happening",
-                &HappeningLine { job: job.id, name: &job.name, serial: job.serial.as_deref(), happening },
+                &HappeningLine {
+                    job: job.id,
+                    name: &job.name,
+                    serial: job.serial.as_deref(),
+                    happening,
+                },
             );
             if let Some(words) = words::happening(&happening.what) {
                 let seconds = Duration::from_millis(happening.at_ms).as_secs_f64();
-                self.output.say(format!("{seconds:>7.2} s  {:<14} {words}", job.name));
+                self.output
+                    .say(format!("{seconds:>7.2} s  {:<14} {words}", job.name));
             }
         }
         *told = job.happenings.len();

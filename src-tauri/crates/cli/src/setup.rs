@@ -126,7 +126,10 @@ impl Setup {
 
     /// Whether the profile says that this network hides its name.
     pub(crate) fn is_hidden(&self, name: &str) -> bool {
-        self.profile.networks.iter().any(|network| network.hidden && String::from(&network.ssid) == name)
+        self.profile
+            .networks
+            .iter()
+            .any(|network| network.hidden && String::from(&network.ssid) == name)
     }
 
     /// The keyring; an error where there is none, for commands that only make sense with one.
@@ -140,18 +143,30 @@ impl Setup {
     /// The sign-in over this vault, not restored yet.
     pub(crate) fn sign_in(&self, vault: Arc<dyn Vault>) -> Result<SignIn, Ended> {
         let http = self.http(self.profile.sign_in.ca.as_slice())?;
-        Ok(SignIn::new(SignInSettings::of(&self.profile), Arc::new(http), vault, Arc::clone(&self.clock)))
+        Ok(SignIn::new(
+            SignInSettings::of(&self.profile),
+            Arc::new(http),
+            vault,
+            Arc::clone(&self.clock),
+        ))
     }
 
     /// The sign-in of an earlier run.
     pub(crate) async fn signed_in(&self) -> Result<SignedIn, Ended> {
         let (vault, trouble) = vault::detect().await;
         if let Some(trouble) = trouble {
-            self.out.warn("keyring", &format!("{trouble}; an earlier sign-in cannot be found"));
+            self.out.warn(
+                "keyring",
+                &format!("{trouble}; an earlier sign-in cannot be found"),
+            );
         }
         let sign_in = self.sign_in(Arc::clone(&vault))?;
         match sign_in.restore().await.map_err(sign_in_ended)? {
-            Some(session) => Ok(SignedIn { sign_in, session, vault }),
+            Some(session) => Ok(SignedIn {
+                sign_in,
+                session,
+                vault,
+            }),
             None => Err((&commission::fault::Fault::SignedOut).into()),
         }
     }
@@ -159,7 +174,12 @@ impl Setup {
     /// An HTTPS client that trusts these authorities besides the system's.
     fn http(&self, authorities: &[String]) -> Result<Http, Ended> {
         Http::new(authorities, Arc::clone(&self.clock)).map_err(|error| {
-            Ended::new(Exit::Local, "trust", error, "Import the profile again, as the office gave it.")
+            Ended::new(
+                Exit::Local,
+                "trust",
+                error,
+                "Import the profile again, as the office gave it.",
+            )
         })
     }
 
@@ -167,8 +187,20 @@ impl Setup {
     pub(crate) fn cloud(&self, sign_in: &SignIn) -> Result<Arc<dyn Cloud>, Ended> {
         let CloudSettings::Broker { url, ca } = &self.profile.cloud;
         let tokens = Arc::new(sign_in.clone());
-        let broker = Broker::new(url, Arc::new(self.http(ca.as_slice())?), tokens, Arc::clone(&self.clock))
-            .map_err(|error| Ended::new(Exit::Local, "profile", error, "Correct the profile and import it again."))?;
+        let broker = Broker::new(
+            url,
+            Arc::new(self.http(ca.as_slice())?),
+            tokens,
+            Arc::clone(&self.clock),
+        )
+        .map_err(|error| {
+            Ended::new(
+                Exit::Local,
+                "profile",
+                error,
+                "Correct the profile and import it again.",
+            )
+        })?;
         Ok(Arc::new(broker))
     }
 
@@ -202,7 +234,10 @@ impl Setup {
             return Err(Ended::new(
                 Exit::Cloud,
                 "template-disabled",
-                format!("the provisioning template {} is switched off", preflight.template.name),
+                format!(
+                    "the provisioning template {} is switched off",
+                    preflight.template.name
+                ),
                 "Ask the office to switch it on; nothing was started.",
             ));
         }
@@ -234,9 +269,9 @@ pub(crate) fn sign_in_ended(error: engine::signin::SignInError) -> Ended {
 pub(crate) fn kept_words(kept: &Kept) -> Option<String> {
     match kept {
         Kept::Keyring => None,
-        Kept::MemoryOnly(why) => {
-            Some(format!("the sign-in is kept in memory only and ends with this command, since {why}"))
-        }
+        Kept::MemoryOnly(why) => Some(format!(
+            "the sign-in is kept in memory only and ends with this command, since {why}"
+        )),
         Kept::NotRenewable => {
             Some("the issuer gave no refresh token, so the sign-in ends when this access token does".into())
         }

@@ -55,7 +55,9 @@ fn fact(fact: &Fact) -> String {
         Fact::ClaimIssued { claim } => format!("claim issued: {}", claim.0),
         Fact::ClaimCommitted => "claim stored".into(),
         Fact::SettingsApplied => "Wi-Fi settings applied".into(),
-        Fact::WifiJoined { address: Some(address) } => format!("joined Wi-Fi as {address}"),
+        Fact::WifiJoined {
+            address: Some(address),
+        } => format!("joined Wi-Fi as {address}"),
         Fact::WifiJoined { address: None } => "joined Wi-Fi".into(),
         Fact::CloudReached => "reached the cloud with the claim".into(),
         Fact::IdentityIssued { .. } => "permanent identity issued".into(),
@@ -64,7 +66,9 @@ fn fact(fact: &Fact) -> String {
             format!("seen online under its own identity{}", named(thing.as_deref()))
         }
         Fact::EnrolmentRefused { code, message } => format!("enrolment refused: {code}, {message}"),
-        Fact::OneActiveCredential { principal } => format!("exactly one active credential: {}", short(principal)),
+        Fact::OneActiveCredential { principal } => {
+            format!("exactly one active credential: {}", short(principal))
+        }
         Fact::Released => "released".into(),
     }
 }

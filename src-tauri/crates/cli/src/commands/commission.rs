@@ -22,19 +22,34 @@ pub(crate) async fn run(setup: &Setup, wanted: &args::Commission) -> Result<(), 
         (Some(file), _) => labels::read(file)
             .map_err(|error| Ended::usage(error, "Correct the file and try again; nothing was started."))?,
         (None, Some(device)) => vec![typed(setup, device, wanted).await?],
-        (None, None) => return Err(Ended::usage("no device was named", "Name one, or give --labels FILE.")),
+        (None, None) => {
+            return Err(Ended::usage(
+                "no device was named",
+                "Name one, or give --labels FILE.",
+            ));
+        }
     };
     let signed_in = setup.signed_in().await?;
-    let (mut parts, vault) = setup.parts(&signed_in)?;
+    let mut parts = setup.parts(&signed_in)?;
     if let Some(links) = wanted.links {
         parts.policy.links = links;
     }
     setup.check_cloud(parts.cloud.as_ref()).await?;
 
-    let mut networks = Networks { setup, vault: vault.as_ref(), hidden: wanted.hidden, known: BTreeMap::new() };
+    let mut networks = Networks {
+        setup,
+        vault: signed_in.vault.as_ref(),
+        hidden: wanted.hidden,
+        known: BTreeMap::new(),
+    };
     let mut orders = Vec::with_capacity(rows.len());
     for row in rows {
-        let name = row.network.as_ref().or(wanted.network.as_ref()).cloned().or_else(|| setup.default_network());
+        let name = row
+            .network
+            .as_ref()
+            .or(wanted.network.as_ref())
+            .cloned()
+            .or_else(|| setup.default_network());
         let network = match name.as_deref() {
             Some(name) => Some(networks.named(name).await?),
             None => None,
@@ -58,11 +73,17 @@ pub(crate) async fn run(setup: &Setup, wanted: &args::Commission) -> Result<(), 
 
 /// The one device that was named; its label comes from the person.
 async fn typed(setup: &Setup, device: &str, wanted: &args::Commission) -> Result<Row, Ended> {
-    let text = setup.person.secret(&format!("Label of {device} (scan it, or type its proof of possession)")).await;
+    let text = setup
+        .person
+        .secret(&format!(
+            "Label of {device} (scan it, or type its proof of possession)"
+        ))
+        .await;
     let label = match text.as_deref().map(String::as_str) {
         None | Some("") => None,
         Some(text) => Some(
-            Label::parse(text).map_err(|error| Ended::usage(error, "Scan the label again, or type the code on it."))?,
+            Label::parse(text)
+                .map_err(|error| Ended::usage(error, "Scan the label again, or type the code on it."))?,
         ),
     };
     let of = |label: &Label| label.name.as_deref().is_none_or(|name| name == device);
@@ -75,7 +96,10 @@ async fn typed(setup: &Setup, device: &str, wanted: &args::Commission) -> Result
     }
     Ok(Row {
         name: device.to_owned(),
-        serial: wanted.serial.clone().or_else(|| label.as_ref().and_then(|label| label.serial.clone())),
+        serial: wanted
+            .serial
+            .clone()
+            .or_else(|| label.as_ref().and_then(|label| label.serial.clone())),
         pop: label.as_ref().and_then(|label| label.pop.clone()),
         username: label.and_then(|label| label.username),
         network: None,
@@ -95,18 +119,32 @@ impl Networks<'_> {
         if let Some(network) = self.known.get(name) {
             return Ok(network.clone());
         }
-        let wrong = |error| Ended::usage(error, "Give the network's name and passphrase as they are at the site.");
-        let entry =
-            VaultEntry::NetworkPassphrase { profile: self.setup.profile_name().into(), ssid: name.into() };
+        let wrong = |error| {
+            Ended::usage(
+                error,
+                "Give the network's name and passphrase as they are at the site.",
+            )
+        };
+        let entry = VaultEntry::NetworkPassphrase {
+            profile: self.setup.profile_name().into(),
+            ssid: name.into(),
+        };
         let kept = self.vault.read(&entry).await.unwrap_or_else(|error| {
-            self.setup.out.warn("keyring", &format!("{error}; the passphrase of {name} is asked for instead"));
+            self.setup.out.warn(
+                "keyring",
+                &format!("{error}; the passphrase of {name} is asked for instead"),
+            );
             None
         });
         let passphrase = match kept {
             Some(kept) => Some(Passphrase::new(kept.reveal())),
             None => {
                 let prompt = format!("Passphrase of the network {name} (empty if it is open)");
-                self.setup.person.secret(&prompt).await.map(|text| Passphrase::new(text.as_str()))
+                self.setup
+                    .person
+                    .secret(&prompt)
+                    .await
+                    .map(|text| Passphrase::new(text.as_str()))
             }
         };
         let hidden = self.hidden || self.setup.is_hidden(name);

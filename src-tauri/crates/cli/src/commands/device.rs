@@ -23,9 +23,15 @@ pub(crate) async fn inspect(base: &Base, device: &str) -> Result<(), Ended> {
     let mut conversation = Conversation::open(base, device).await?;
     let described = conversation.say(Command::Describe).await;
     conversation.link.disconnect().await;
-    let Report::Described(can) = described? else { return Err(strange()) };
+    let Report::Described(can) = described? else {
+        return Err(strange());
+    };
     let yes = |can: bool| if can { "yes" } else { "no" };
-    let claims: Vec<String> = can.claims.iter().map(|form| format!("{form:?}").to_lowercase()).collect();
+    let claims: Vec<String> = can
+        .claims
+        .iter()
+        .map(|form| format!("{form:?}").to_lowercase())
+        .collect();
     base.out.both(
         "device",
         &serde_json::json!({
@@ -48,7 +54,14 @@ pub(crate) async fn inspect(base: &Base, device: &str) -> Result<(), Ended> {
             format!("reuses nonces            {}", yes(can.nonce_reuse)),
             format!("lists networks           {}", yes(can.network_scan)),
             format!("retry on the same link   {}", yes(can.retry_in_place)),
-            format!("takes claims             {}", if claims.is_empty() { "no".into() } else { claims.join(", ") }),
+            format!(
+                "takes claims             {}",
+                if claims.is_empty() {
+                    "no".into()
+                } else {
+                    claims.join(", ")
+                }
+            ),
             format!("proves its identity      {}", yes(can.identity)),
             format!("reports enrolment        {}", yes(can.enrol_status)),
             format!("blinks                   {}", yes(can.blink)),
@@ -61,18 +74,27 @@ pub(crate) async fn inspect(base: &Base, device: &str) -> Result<(), Ended> {
 /// Lets a device blink. It does so only inside a session, so its label is needed.
 pub(crate) async fn identify(base: &Base, device: &str, label_stdin: bool) -> Result<(), Ended> {
     let prompt = format!("Label of {device} (scan it, or type its proof of possession)");
-    let text = if label_stdin { base.person.line(&prompt).await } else { base.person.secret(&prompt).await };
+    let text = if label_stdin {
+        base.person.line(&prompt).await
+    } else {
+        base.person.secret(&prompt).await
+    };
     let label = match text.as_deref().map(String::as_str) {
         None | Some("") => None,
         Some(text) => Some(
-            Label::parse(text).map_err(|error| Ended::usage(error, "Scan the label again, or type the code on it."))?,
+            Label::parse(text)
+                .map_err(|error| Ended::usage(error, "Scan the label again, or type the code on it."))?,
         ),
     };
     let mut conversation = Conversation::open(base, device).await?;
     let blinked = conversation.blink(label).await;
     conversation.link.disconnect().await;
     blinked?;
-    base.out.both("blinked", &serde_json::json!({ "name": device }), format!("{device} blinks now."));
+    base.out.both(
+        "blinked",
+        &serde_json::json!({ "name": device }),
+        format!("{device} blinks now."),
+    );
     Ok(())
 }
 
@@ -90,17 +112,30 @@ impl<'a> Conversation<'a> {
         let (sighting, kind) = find(radio.as_ref(), device).await?;
         let link = radio.connect(&sighting.peripheral, CONNECT).await?;
         let client = dialect::client(kind, link.table(), &Limits::default());
-        Ok(Self { base, link, client, entropy })
+        Ok(Self {
+            base,
+            link,
+            client,
+            entropy,
+        })
     }
 
     async fn say(&mut self, command: Command) -> Result<Report, Ended> {
-        talk(self.link.as_ref(), self.client.as_mut(), command, self.base.clock.as_ref(), &mut self.entropy)
-            .await
-            .map_err(|fault| (&fault).into())
+        talk(
+            self.link.as_ref(),
+            self.client.as_mut(),
+            command,
+            self.base.clock.as_ref(),
+            &mut self.entropy,
+        )
+        .await
+        .map_err(|fault| (&fault).into())
     }
 
     async fn blink(&mut self, label: Option<Label>) -> Result<(), Ended> {
-        let Report::Described(can) = self.say(Command::Describe).await? else { return Err(strange()) };
+        let Report::Described(can) = self.say(Command::Describe).await? else {
+            return Err(strange());
+        };
         if !can.blink {
             return Err(Ended::new(
                 crate::exit::Exit::DeviceFailed,

@@ -24,7 +24,10 @@ pub(crate) async fn run(base: &Base) -> Result<(), Ended> {
     let doctor = Doctor {
         radio: radio.as_ref(),
         vault: vault.as_ref(),
-        journal: journal.as_ref().map(|journal| journal as &dyn Journal).map_err(Clone::clone),
+        journal: journal
+            .as_ref()
+            .map(|journal| journal as &dyn Journal)
+            .map_err(Clone::clone),
         organisation: organisation.as_ref().map(|(sign_in, cloud, name)| Organisation {
             name,
             signin: sign_in,
@@ -36,13 +39,20 @@ pub(crate) async fn run(base: &Base) -> Result<(), Ended> {
     for finding in &findings {
         base.out.both("finding", finding, words(finding));
     }
-    let worst = findings.iter().filter(|finding| finding.state == Health::Bad).map(|finding| finding.what).min();
+    let worst = findings
+        .iter()
+        .filter(|finding| finding.state == Health::Bad)
+        .map(|finding| finding.what)
+        .min();
     worst.map_or(Ok(()), |part| Err(Ended::silent(exit(part))))
 }
 
 type Known = (SignIn, std::sync::Arc<dyn Cloud>, String);
 
-async fn organisation(setup: &Setup, vault: &std::sync::Arc<dyn engine::ports::Vault>) -> Result<Known, Ended> {
+async fn organisation(
+    setup: &Setup,
+    vault: &std::sync::Arc<dyn engine::ports::Vault>,
+) -> Result<Known, Ended> {
     let sign_in = setup.sign_in(std::sync::Arc::clone(vault))?;
     let cloud = setup.cloud(&sign_in)?;
     // Whether it can be restored is one of the findings, so an error is not the end here.
@@ -61,7 +71,11 @@ fn exit(part: Part) -> Exit {
 
 fn words(finding: &Finding) -> String {
     let (mark, part) = (mark(finding.state), name(finding.what));
-    let advice = finding.advice.as_ref().map(|advice| format!("\n{:>16} do now: {advice}", "")).unwrap_or_default();
+    let advice = finding
+        .advice
+        .as_ref()
+        .map(|advice| format!("\n{:>16} do now: {advice}", ""))
+        .unwrap_or_default();
     format!("{mark} {part:<13} {}{advice}", finding.detail)
 }
 

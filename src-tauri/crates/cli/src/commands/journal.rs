@@ -13,8 +13,13 @@ pub(crate) async fn run(setup: &Base, job: Option<Uuid>, verify: bool) -> Result
     let journal = setup.journal()?;
     if verify {
         let entries = journal.verify().await?;
-        let words = format!("The journal is untouched: {entries} entries, each following from the one before.");
-        setup.out.both("journal-verified", &serde_json::json!({ "entries": entries }), words);
+        let words =
+            format!("The journal is untouched: {entries} entries, each following from the one before.");
+        setup.out.both(
+            "journal-verified",
+            &serde_json::json!({ "entries": entries }),
+            words,
+        );
         return Ok(());
     }
     let entries = match job {
@@ -28,7 +33,9 @@ pub(crate) async fn run(setup: &Base, job: Option<Uuid>, verify: bool) -> Result
                 "fieldkey journal lists the jobs that there are.",
             )),
             None => {
-                setup.out.say("The journal is empty: no device was commissioned from this computer yet.");
+                setup
+                    .out
+                    .say("The journal is empty: no device was commissioned from this computer yet.");
                 Ok(())
             }
         };
@@ -42,10 +49,18 @@ pub(crate) async fn run(setup: &Base, job: Option<Uuid>, verify: bool) -> Result
 fn line(entry: &JournalEntry, one_job: bool) -> String {
     let at = jiff::Timestamp::from_second(entry.at.0).map_or_else(
         |_| entry.at.to_string(),
-        |at| at.to_zoned(jiff::tz::TimeZone::system()).strftime("%Y-%m-%d %H:%M:%S").to_string(),
+        |at| {
+            at.to_zoned(jiff::tz::TimeZone::system())
+                .strftime("%Y-%m-%d %H:%M:%S")
+                .to_string()
+        },
     );
     let what = step(&entry.step);
-    if one_job { format!("{at}  {:>5}  {what}", entry.number) } else { format!("{at}  {}  {what}", entry.job.0) }
+    if one_job {
+        format!("{at}  {:>5}  {what}", entry.number)
+    } else {
+        format!("{at}  {}  {what}", entry.job.0)
+    }
 }
 
 fn step(step: &Step) -> String {
@@ -81,7 +96,11 @@ fn step(step: &Step) -> String {
         Step::Finished { outcome } => match outcome {
             commission::flow::OutcomeRecord::Done { .. } => "done".into(),
             commission::flow::OutcomeRecord::Failed { fault, undone, .. } => {
-                let rest = if *undone { "nothing is left behind" } else { "something is left: resume" };
+                let rest = if *undone {
+                    "nothing is left behind"
+                } else {
+                    "something is left: resume"
+                };
                 format!("failed: {} ({rest})", fault.detail)
             }
             commission::flow::OutcomeRecord::Unknown { fault, .. } => format!("unknown: {}", fault.detail),

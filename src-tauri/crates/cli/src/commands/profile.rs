@@ -22,7 +22,8 @@ pub(crate) fn run(base: &Base, wanted: &args::Profile) -> Result<(), Ended> {
             let profile = profiles.import_file(file).map_err(refused)?;
             profiles.choose(&profile.name).map_err(refused)?;
             base.out.line("profile-imported", &profile);
-            base.out.say(format!("The profile of {} is imported and in use.", profile.name));
+            base.out
+                .say(format!("The profile of {} is imported and in use.", profile.name));
             base.out.say("Next: fieldkey sign-in");
         }
         args::Profile::Show => {
@@ -35,10 +36,20 @@ pub(crate) fn run(base: &Base, wanted: &args::Profile) -> Result<(), Ended> {
 
 fn words(profile: &Profile) -> String {
     let CloudSettings::Broker { url, .. } = &profile.cloud;
-    let networks: Vec<String> = profile.networks.iter().map(|network| String::from(&network.ssid)).collect();
+    let networks: Vec<String> = profile
+        .networks
+        .iter()
+        .map(|network| String::from(&network.ssid))
+        .collect();
     let makers: Vec<&str> = profile.makers.iter().map(|maker| maker.name.as_str()).collect();
     let policy = &profile.policy;
-    let listed = |names: &[&str]| if names.is_empty() { "none".to_owned() } else { names.join(", ") };
+    let listed = |names: &[&str]| {
+        if names.is_empty() {
+            "none".to_owned()
+        } else {
+            names.join(", ")
+        }
+    };
     let allowed: Vec<&str> = [
         (policy.allow_unencrypted, "no encryption"),
         (policy.allow_no_pop, "no proof of possession"),
@@ -49,9 +60,15 @@ fn words(profile: &Profile) -> String {
     .collect();
     [
         format!("organisation   {}", profile.name),
-        format!("sign-in        {} as {}", profile.sign_in.issuer, profile.sign_in.client_id),
+        format!(
+            "sign-in        {} as {}",
+            profile.sign_in.issuer, profile.sign_in.client_id
+        ),
         format!("cloud          broker at {url}"),
-        format!("networks       {}", listed(&networks.iter().map(String::as_str).collect::<Vec<_>>())),
+        format!(
+            "networks       {}",
+            listed(&networks.iter().map(String::as_str).collect::<Vec<_>>())
+        ),
         format!("makers         {}", listed(&makers)),
         format!("relaxations    {}", listed(&allowed)),
         format!("links at once  {}", policy.links),

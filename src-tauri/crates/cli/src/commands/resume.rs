@@ -19,8 +19,11 @@ pub(crate) async fn run(setup: &Setup) -> Result<(), Ended> {
         return Ok(());
     }
     let signed_in = setup.signed_in().await?;
-    let (parts, _) = setup.parts(&signed_in)?;
-    setup.out.say(format!("{} jobs were left open; the cloud is asked about each.", open.len()));
+    let parts = setup.parts(&signed_in)?;
+    setup.out.say(format!(
+        "{} jobs were left open; the cloud is asked about each.",
+        open.len()
+    ));
     let engine = engine::run::Engine::start(parts);
     for job in open {
         engine.request(Request::Resume(job));

@@ -37,7 +37,9 @@ pub(crate) async fn run(setup: &Base, seconds: u16) -> Result<(), Ended> {
 }
 
 /// Resolves when the radio cannot listen.
-async fn trouble(views: &mut tokio::sync::watch::Receiver<std::sync::Arc<View>>) -> Option<engine::failure::Failure> {
+async fn trouble(
+    views: &mut tokio::sync::watch::Receiver<std::sync::Arc<View>>,
+) -> Option<engine::failure::Failure> {
     match views.wait_for(|view| view.radio_trouble.is_some()).await {
         Ok(view) => view.radio_trouble.clone(),
         Err(_) => None,
@@ -50,8 +52,15 @@ fn list(setup: &Base, view: &View) {
     for device in &devices {
         setup.out.line("nearby", &Line { device });
         let name = device.name.as_deref().unwrap_or("(no name heard)");
-        let twins = devices.iter().filter(|other| other.name.is_some() && other.name == device.name).count();
-        let twin = if twins > 1 { "  another device has this name: only the label tells them apart" } else { "" };
+        let twins = devices
+            .iter()
+            .filter(|other| other.name.is_some() && other.name == device.name)
+            .count();
+        let twin = if twins > 1 {
+            "  another device has this name: only the label tells them apart"
+        } else {
+            ""
+        };
         setup.out.say(format!(
             "{}  {name:<29} {:>4} dBm  {}{twin}",
             bars(device.signal),

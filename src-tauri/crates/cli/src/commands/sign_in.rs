@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use engine::ports::Clock;
 use engine::signin::{Session, SignInEvent, SignedOut};
 use engine::system::SystemBrowser;
 use engine::vault;
@@ -24,7 +23,9 @@ pub(crate) async fn run(setup: &Setup, device_code: bool) -> Result<(), Ended> {
     let session = if device_code {
         sign_in.with_device_code(&tell, cancelled).await
     } else {
-        sign_in.with_browser(Arc::new(SystemBrowser), &tell, cancelled).await
+        sign_in
+            .with_browser(Arc::new(SystemBrowser), &tell, cancelled)
+            .await
     };
     let session = session.map_err(sign_in_ended)?;
     if let Some(words) = kept_words(&session.kept) {
@@ -40,15 +41,28 @@ pub(crate) async fn out(setup: &Setup) -> Result<(), Ended> {
     let sign_in = setup.sign_in(vault)?;
     match sign_in.sign_out().await.map_err(sign_in_ended)? {
         SignedOut::Everywhere => {
-            setup.out.both("signed-out", &serde_json::json!({ "revoked": true }), "Signed out everywhere.");
+            setup.out.both(
+                "signed-out",
+                &serde_json::json!({ "revoked": true }),
+                "Signed out everywhere.",
+            );
         }
         SignedOut::Nothing => {
-            setup.out.both("signed-out", &serde_json::json!({ "revoked": false }), "Nobody was signed in.");
+            setup.out.both(
+                "signed-out",
+                &serde_json::json!({ "revoked": false }),
+                "Nobody was signed in.",
+            );
         }
         SignedOut::HereOnly(error) => {
-            setup.out.line("signed-out", &serde_json::json!({ "revoked": false }));
+            setup
+                .out
+                .line("signed-out", &serde_json::json!({ "revoked": false }));
             setup.out.say("Signed out on this computer.");
-            setup.out.warn(error.code(), &format!("the issuer was not told to end the sign-in: {error}"));
+            setup.out.warn(
+                error.code(),
+                &format!("the issuer was not told to end the sign-in: {error}"),
+            );
         }
     }
     Ok(())
@@ -73,7 +87,12 @@ fn tell(setup: &Setup, event: &SignInEvent) {
             &serde_json::json!({ "page": page.as_str() }),
             format!("{why}.\nOpen this address in a browser on this computer:\n  {page}"),
         ),
-        SignInEvent::EnterCode { user_code, page, page_with_code, life } => setup.out.both(
+        SignInEvent::EnterCode {
+            user_code,
+            page,
+            page_with_code,
+            life,
+        } => setup.out.both(
             "enter-code",
             &serde_json::json!({
                 "userCode": user_code,
@@ -92,7 +111,11 @@ fn tell(setup: &Setup, event: &SignInEvent) {
 fn say_who(setup: &Setup, session: &Session, kind: &str) {
     let person = &session.person;
     let left = session.expires.left(setup.clock.now());
-    let roles = if person.roles.is_empty() { "no roles stated".into() } else { person.roles.join(", ") };
+    let roles = if person.roles.is_empty() {
+        "no roles stated".into()
+    } else {
+        person.roles.join(", ")
+    };
     setup.out.both(
         kind,
         &serde_json::json!({

@@ -24,7 +24,7 @@ struct Line<'a> {
 /// Watches until the device is online, or the time is over.
 pub(crate) async fn run(setup: &Setup, serial: &Serial, timeout: u32) -> Result<(), Ended> {
     let signed_in = setup.signed_in().await?;
-    let (parts, _) = setup.parts(&signed_in)?;
+    let parts = setup.parts(&signed_in)?;
     let watching = watch(setup, parts.cloud.as_ref(), serial);
     tokio::select! {
         seen = watching => seen,
@@ -44,7 +44,14 @@ async fn watch(setup: &Setup, cloud: &dyn Cloud, serial: &Serial) -> Result<(), 
         match cloud.snapshot(serial).await {
             Ok(snapshot) => {
                 if last.as_ref() != Some(&snapshot) {
-                    setup.out.both("watch", &Line { serial, snapshot: &snapshot }, describe(serial, &snapshot));
+                    setup.out.both(
+                        "watch",
+                        &Line {
+                            serial,
+                            snapshot: &snapshot,
+                        },
+                        describe(serial, &snapshot),
+                    );
                 }
                 if snapshot.thing.as_ref().is_some_and(is_well) {
                     return Ok(());
@@ -64,7 +71,11 @@ fn is_well(thing: &Thing) -> bool {
 
 fn describe(serial: &Serial, snapshot: &Snapshot) -> String {
     let Some(thing) = &snapshot.thing else {
-        let known = if snapshot.known { "in the maker's list" } else { "not in the maker's list" };
+        let known = if snapshot.known {
+            "in the maker's list"
+        } else {
+            "not in the maker's list"
+        };
         return format!("{serial}: not registered yet, {known}");
     };
     let online = match thing.connected {
@@ -72,6 +83,13 @@ fn describe(serial: &Serial, snapshot: &Snapshot) -> String {
         Some(false) => "offline",
         None => "connection not known",
     };
-    let active: Vec<String> = thing.active().map(|principal| words::short(&principal.id)).collect();
-    format!("{serial}: registered as {}, {online}, active credentials: {}", thing.name, active.join(", "))
+    let active: Vec<String> = thing
+        .active()
+        .map(|principal| words::short(&principal.id))
+        .collect();
+    format!(
+        "{serial}: registered as {}, {online}, active credentials: {}",
+        thing.name,
+        active.join(", ")
+    )
 }

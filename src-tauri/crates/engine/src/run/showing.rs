@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use commission::evidence::{Evidence, Fact};
 use commission::fault::Fault;
-use commission::flow::{Event, JobId, Outcome, OutcomeRecord, Stage, Step};
+use commission::flow::{Event, JobId, Outcome, OutcomeRecord, Stage};
 use commission::gatt::LinkError;
 use commission::time::Moment;
 
@@ -64,9 +64,6 @@ impl Driver {
 
     pub(super) fn show(&mut self, id: JobId, event: &Event) {
         let at_ms = millis(self.parts.clock.now());
-        if let Event::Evidence(evidence) = event {
-            self.keep_evidence(id, evidence);
-        }
         if matches!(event, Event::Finished(_)) {
             self.taken.remove(&id);
         }
@@ -77,19 +74,6 @@ impl Driver {
             job.happenings.push(Happening { at_ms, what });
         }
         self.mark_changed();
-    }
-
-    /// Evidence is written after the fact, not ahead of an effect, so nothing waits for it.
-    fn keep_evidence(&self, job: JobId, evidence: &Evidence) {
-        let (journal, person) = (Arc::clone(&self.parts.journal), self.parts.person.clone());
-        let step = Step::Evidence {
-            evidence: evidence.clone(),
-        };
-        tokio::spawn(async move {
-            if let Err(error) = journal.append(job, &person, &step).await {
-                tracing::warn!(%error, "evidence was not written to the journal");
-            }
-        });
     }
 
     fn mark_changed(&mut self) {
