@@ -46,7 +46,7 @@ pub(crate) struct Ended {
 
 impl Ended {
     /// With a code, what happened and what to do.
-    pub(crate) fn new(exit: Exit, code: &str, what: impl ToString, now: impl Into<String>) -> Self {
+    pub(crate) fn new(exit: Exit, code: &str, what: impl std::fmt::Display, now: impl Into<String>) -> Self {
         Self {
             exit,
             code: code.into(),
@@ -56,7 +56,7 @@ impl Ended {
     }
 
     /// For something given on the command line or in a file.
-    pub(crate) fn usage(what: impl ToString, now: impl Into<String>) -> Self {
+    pub(crate) fn usage(what: impl std::fmt::Display, now: impl Into<String>) -> Self {
         Self::new(Exit::Usage, "usage", what, now)
     }
 
