@@ -44,11 +44,10 @@ pub(crate) fn inside(fieldkey: &Path, home: &Path) -> Result<(), Failed> {
     stage.tell(&["sign-in"], "")?;
     stage.tell(&["whoami"], "")?;
     stage.tell(&["doctor"], "")?;
-    stage.tell(&["network", "remember", "plant-iot"], "green-valve-42\n")?;
-    stage.tell(&["network", "remember", "plant-office"], "mistyped-passphrase\n")?;
+    stage.tell(&["network", "remember", "Workshop"], "blue-kettle-42\n")?;
     // The question for the refused passphrase is answered from standard input, as a person would type it.
     let labels = text(&state.join("labels.csv"));
-    stage.tell(&["commission", "--labels", &labels], "blue-office-77\n")?;
+    stage.tell(&["commission", "--labels", &labels], "blue-kettle-42\n")?;
     stage.tell(&["sandbox", "status", "--state", &text(state), "--check"], "")?;
     sandbox.stop()
 }
@@ -165,7 +164,7 @@ fn ready(lines: impl BufRead) -> Result<String, Failed> {
         let line = line.map_err(|error| Failed::io("the sandbox", &error))?;
         let value: serde_json::Value = serde_json::from_str(&line)
             .map_err(|error| Failed(format!("the sandbox said something else than JSON: {error}")))?;
-        if value.get("event").and_then(|event| event.as_str()) == Some("ready") {
+        if value.get("type").and_then(|kind| kind.as_str()) == Some("ready") {
             let bus = value.get("busAddress").and_then(|bus| bus.as_str());
             return bus
                 .map(str::to_owned)
