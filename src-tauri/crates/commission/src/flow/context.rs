@@ -116,8 +116,11 @@ pub(super) struct Context {
     pub(super) needs_reset: bool,
     /// Refused settings were reset by ourselves once, without asking anybody.
     pub(super) reset_tried: bool,
-    /// Settings were, or may have been, applied, and nobody has said that they were refused.
+    /// Settings were, or may have been, applied, and the device has not forgotten them since.
     pub(super) applied: bool,
+    /// Settings were, or may have been, applied at some time: whatever the device says of itself, the cloud has the
+    /// last word on how that ended.
+    pub(super) ever_applied: bool,
     /// The device said that it has an address.
     pub(super) joined: bool,
     /// When to settle what a link lost after apply has left open.
@@ -163,6 +166,7 @@ impl Context {
             needs_reset: false,
             reset_tried: false,
             applied: false,
+            ever_applied: false,
             joined: false,
             settle_by: None,
             lookup: Lookup::default(),
@@ -302,7 +306,7 @@ impl Context {
         self.unlink();
         self.close_question();
         let (stage, fault) = (self.stage, Fault::Journal(words));
-        let outcome = decided.unwrap_or(if self.applied {
+        let outcome = decided.unwrap_or(if self.ever_applied {
             Outcome::Unknown { stage, fault }
         } else {
             let undone = self.nothing_left();

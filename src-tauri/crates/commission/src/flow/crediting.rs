@@ -64,7 +64,8 @@ impl Crediting {
                 cx.discard_claim();
                 self.advance(cx)
             }
-            Signal::News => self.advance(cx),
+            // A look at the device that was under way before is over.
+            Signal::Report(_) | Signal::News => self.advance(cx),
             _ => State::Crediting(self),
         }
     }
@@ -83,8 +84,10 @@ impl Crediting {
         }
         match &cx.purse {
             Purse::Held(held) if !held.committed && held.claim.may_be_sent(cx.now) => {
-                self.sending = true;
-                cx.send_claim(&self.proven);
+                if cx.link_free() {
+                    self.sending = true;
+                    cx.send_claim(&self.proven);
+                }
                 State::Crediting(self)
             }
             // Rule 1: too old to be sent, or to be kept by a device that has yet to use it. A fresh one, and no restart.
@@ -113,7 +116,6 @@ impl Crediting {
                 Off::Failed(fault) => return Undoing::enter(cx, fault),
             }
         }
-        cx.retire_remains();
         cx.want_claim();
         State::Crediting(self)
     }

@@ -30,6 +30,7 @@ impl Enrolling {
     /// The device has joined, as it or the cloud says.
     pub(super) fn enter(cx: &mut Context, proven: Option<Proven>) -> State {
         cx.settle_by = None;
+        cx.close_question();
         cx.enter(Stage::Enrolling);
         let deadline = cx.now + cx.plan.limits.enrol;
         Self::from(cx, proven, deadline)

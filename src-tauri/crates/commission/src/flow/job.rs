@@ -317,7 +317,10 @@ impl Start {
                         Verifying::enter(cx, status)
                     }
                     (Some(_), _) => Undoing::enter(cx, Fault::NotSeenOnline),
-                    (None, true) => Joining::lost(cx, Fault::Link(LinkError::NotConnected)),
+                    (None, true) => {
+                        cx.enter(Stage::Joining);
+                        Joining::lost(cx, Fault::Link(LinkError::NotConnected))
+                    }
                     (None, false) => Linking::begin(cx),
                 }
             }
@@ -339,6 +342,7 @@ fn take_remains(cx: &mut Context, remains: &Remains) -> bool {
     }
     cx.off.earlier.clone_from(&remains.earlier);
     cx.applied = remains.applied || remains.thing.is_some();
+    cx.ever_applied = cx.applied;
     let claim: Option<(ClaimId, _)> = remains.claim.clone();
     let Some((id, cleanup)) = claim else {
         return false;

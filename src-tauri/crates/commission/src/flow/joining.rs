@@ -196,11 +196,9 @@ impl Joining {
     }
 }
 
-/// The device says that it did not get in, so nothing can have followed from its settings.
+/// The device says that it did not get in. Some firmware only guesses that, so the cloud is watched on.
 fn refused(cx: &mut Context, proven: Proven, fault: Fault) -> State {
-    cx.applied = false;
     cx.settle_by = None;
-    cx.stop_watching();
     if !cx.capabilities.retry_in_place {
         return Undoing::enter(cx, Fault::PowerCycleNeeded);
     }

@@ -160,6 +160,7 @@ impl Context {
         };
         if command == Command::Apply {
             self.applied = true;
+            self.ever_applied = true;
         }
         if let Link::Up(up) = &mut self.link {
             up.command = Some(deadline);

@@ -67,7 +67,7 @@ impl Linking {
 
     /// The device cannot be reached. Where settings were applied that says nothing: the cloud is asked.
     pub(super) fn give_up(cx: &mut Context, fault: Fault) -> State {
-        if cx.applied && !cx.watch.over {
+        if cx.applied && !cx.needs_reset && !cx.watch.over {
             Enrolling::alone(cx)
         } else {
             Undoing::enter(cx, fault)

@@ -39,7 +39,7 @@ enum Step {
 
 impl Networking {
     pub(super) fn enter(cx: &mut Context, proven: Proven) -> State {
-        if cx.applied {
+        if cx.applied && !cx.needs_reset {
             return Joining::look_back(cx, proven);
         }
         cx.enter(Stage::Networking);
@@ -195,6 +195,7 @@ impl Networking {
 
     fn was_reset(cx: &mut Context, proven: Proven) -> State {
         cx.needs_reset = false;
+        cx.applied = false;
         Self::write(cx, proven)
     }
 }

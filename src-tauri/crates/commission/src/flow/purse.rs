@@ -94,6 +94,7 @@ impl Context {
     /// Asks for a claim unless there is one, or one is coming.
     pub(super) fn want_claim(&mut self) {
         if matches!(self.purse, Purse::Empty) {
+            self.retire_remains();
             self.purse = if self.claims_asked >= MOST_CLAIMS {
                 Purse::Refused(Fault::ClaimExpired)
             } else {

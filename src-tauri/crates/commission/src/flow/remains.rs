@@ -51,8 +51,6 @@ impl Remains {
                 self.leftover.extend(replaced.map(|(_, cleanup)| cleanup));
             }
             Step::Applying => self.applied = true,
-            // The device had said that the settings were refused.
-            Step::Resetting => self.applied = false,
             Step::Evidence { evidence } if evidence.source == Source::Cloud => {
                 if let Fact::Registered { thing, .. } = &evidence.fact {
                     self.thing = Some(thing.as_deref().unwrap_or_default().to_string());
@@ -60,14 +58,21 @@ impl Remains {
             }
             Step::Retired { cleanup } => self.forget(cleanup),
             Step::Finished { outcome } => match outcome {
-                OutcomeRecord::Done { .. } | OutcomeRecord::Failed { undone: true, .. } => {
-                    *self = Self::default();
+                // A replaced claim that could not be undone is all that a finished job may leave.
+                OutcomeRecord::Done { .. } => {
+                    let leftover = core::mem::take(&mut self.leftover);
+                    *self = Self {
+                        leftover,
+                        ..Self::default()
+                    };
                 }
+                OutcomeRecord::Failed { undone: true, .. } => *self = Self::default(),
                 OutcomeRecord::Failed { .. } | OutcomeRecord::Unknown { .. } => {}
             },
             Step::Started { .. }
             | Step::Linking
             | Step::WritingSettings { .. }
+            | Step::Resetting
             | Step::SendingClaim { .. }
             | Step::ClaimCommitted { .. }
             | Step::Evidence { .. }

@@ -27,13 +27,14 @@ impl Undoing {
         cx.close_question();
         cx.withdraw();
         let holds_claim = cx.purse.held().is_some_and(|held| held.begun);
-        let aborting = (holds_claim && !cx.applied && cx.link_free()).then(|| cx.now + cx.plan.limits.settle);
+        let aborting =
+            (holds_claim && !cx.ever_applied && cx.link_free()).then(|| cx.now + cx.plan.limits.settle);
         if aborting.is_some() {
             cx.command(Command::AbortClaim);
         } else {
             cx.unlink();
         }
-        if cx.applied && !cx.watch.is_registered() {
+        if cx.ever_applied && !cx.watch.is_registered() {
             cx.watch_claim();
         } else {
             cx.stop_watching();
@@ -82,7 +83,7 @@ impl Undoing {
                 return Verifying::enter(cx, status);
             }
             self.unknown()
-        } else if !cx.applied || cx.watch.over {
+        } else if !cx.ever_applied || cx.watch.over {
             self.failed(cx.nothing_left())
         } else if cx.plain || overdue || cx.watch.claim_id().is_none() || cx.retiring.failure().is_some() {
             self.unknown()

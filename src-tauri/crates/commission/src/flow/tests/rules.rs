@@ -1,0 +1,639 @@
+//! The rules that never bend, and what a person may do on the way, each as a story.
+
+use alloc::vec;
+use alloc::vec::Vec;
+use core::time::Duration;
+
+use super::sim::*;
+use crate::claim::Purpose;
+use crate::dialect::{Join, Report};
+use crate::evidence::{Principal, PrincipalStatus, Thing};
+use crate::fault::{CloudError, Fault};
+use crate::flow::*;
+use crate::network::{Network, SeenNetwork, Ssid};
+use crate::policy::PlainDevices;
+use crate::secret::{Passphrase, Pop};
+use crate::time::UnixTime;
+
+fn done(outcome: &Outcome) {
+    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+}
+
+fn passphrase(text: &str) -> Answer {
+    Answer::Passphrase(Passphrase::new(text))
+}
+
+fn answer(site: &mut Site, wait: Duration, answer: Answer) {
+    site.post().person.answers.push_back((wait, answer));
+}
+
+fn questions(site: &mut Site) -> Vec<Question> {
+    let asked = site.post().events.iter().filter_map(|event| match event {
+        Event::Question(question) => Some(question.clone()),
+        _ => None,
+    });
+    asked.collect()
+}
+
+fn count(site: &mut Site, kind: Kind) -> usize {
+    site.post()
+        .device
+        .kinds()
+        .into_iter()
+        .filter(|of| *of == kind)
+        .count()
+}
+
+/// The calls to the cloud in their order, without the looks.
+fn calls(site: &Site) -> Vec<Call> {
+    site.cloud
+        .calls
+        .iter()
+        .map(|(_, call)| *call)
+        .filter(|call| !matches!(call, Call::Observe | Call::Snapshot))
+        .collect()
+}
+
+fn thing_with(principal: &str) -> Thing {
+    Thing {
+        name: "FK-0001".into(),
+        version: 3,
+        principals: vec![Principal {
+            id: principal.into(),
+            status: PrincipalStatus::Active,
+        }],
+        connected: Some(false),
+        connected_at: Some(UnixTime(1_600_000_000)),
+        connected_principal: None,
+    }
+}
+
+#[test]
+fn a_claim_under_90_seconds_is_never_sent() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.network = None;
+    site.cloud.life = secs(120);
+    site.start(plan, device);
+    answer(&mut site, secs(60), Answer::Network(network("plant", PASSPHRASE)));
+    done(&site.run());
+    assert_eq!(site.cloud.issued.len(), 2);
+    assert!(site.cloud.issued[0].retired, "the aged one is undone");
+    assert_eq!(count(&mut site, Kind::SendClaim), 1);
+    assert_eq!(site.post().device.links(), 1, "without a restart");
+}
+
+#[test]
+fn claims_that_are_born_too_short_are_given_up() {
+    let (mut site, plan, device) = Site::one();
+    site.cloud.life = secs(89);
+    site.start(plan, device);
+    let (stage, fault) = (Stage::Crediting, Fault::ClaimExpired);
+    let undone = true;
+    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+    assert_eq!(count(&mut site, Kind::SendClaim), 0);
+}
+
+#[test]
+fn a_claim_under_30_seconds_is_replaced_on_the_same_link_while_the_person_corrects() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.network = Some(network("plant", "wrong-pass"));
+    site.cloud.life = secs(120);
+    site.start(plan, device);
+    answer(&mut site, secs(100), passphrase(PASSPHRASE));
+    done(&site.run());
+    assert_eq!(site.cloud.issued.len(), 2);
+    assert!(site.cloud.issued[0].retired);
+    assert_eq!(count(&mut site, Kind::SendClaim), 2);
+    assert_eq!(site.post().device.links(), 1);
+}
+
+#[test]
+fn a_claim_under_30_seconds_is_replaced_while_the_device_enrols() {
+    let (mut site, plan, mut device) = Site::one();
+    device.enrolling = Enrolling::FromClaim(2);
+    site.cloud.life = secs(100);
+    site.start(plan, device);
+    done(&site.run());
+    assert_eq!(site.cloud.issued.len(), 2);
+    assert_eq!(count(&mut site, Kind::Apply), 1, "the network stays as it is");
+    assert_eq!(site.post().device.links(), 1);
+}
+
+#[test]
+fn a_claim_is_asked_for_only_after_possession_and_identity_are_proven() {
+    let (mut site, plan, device) = Site::one();
+    site.start(plan, device);
+    site.run_while(|site| site.cloud.calls.iter().all(|(_, call)| *call != Call::Issue));
+    let kinds = site.post().device.kinds();
+    assert!(kinds.contains(&Kind::Identify));
+    done(&site.run());
+}
+
+#[test]
+fn a_claim_is_not_asked_for_early_where_the_policy_forbids_it() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.policy.prefetch_claim = false;
+    site.start(plan, device);
+    site.run_while(|site| site.cloud.calls.iter().all(|(_, call)| *call != Call::Issue));
+    assert!(site.post().device.kinds().contains(&Kind::SetNetwork));
+    done(&site.run());
+}
+
+#[test]
+fn the_latency_of_a_claim_is_hidden_behind_the_scan() {
+    let time = |issue| {
+        let (mut site, plan, device) = Site::one();
+        site.cloud.latency.insert(Call::Issue, issue);
+        site.start(plan, device);
+        let began = site.now;
+        done(&site.run());
+        site.now - began
+    };
+    assert_eq!(time(ms(1)), time(ms(60)));
+}
+
+#[test]
+fn a_drop_after_apply_is_unknown_until_the_cloud_settles_it() {
+    let (mut site, plan, device) = Site::one();
+    site.start(plan, device);
+    site.run_while(|site| {
+        !site
+            .posts
+            .values()
+            .any(|post| post.device.kinds().contains(&Kind::Apply))
+    });
+    let next = site.post().device.ops();
+    site.post().device.troubles.insert(next, Trouble::LostBefore);
+    site.post().device.advertises = false;
+    let before = site.now;
+    done(&site.run());
+    assert!(site.now - before < secs(10), "the cloud's word comes at once");
+    let told = site.post().events.iter().any(|event| {
+        matches!(event, Event::Evidence(evidence)
+            if matches!(evidence.fact, crate::evidence::Fact::WifiJoined { address: None }))
+    });
+    assert!(told, "what the cloud saw shows that it joined");
+}
+
+#[test]
+fn a_drop_after_apply_stays_unknown_when_the_cloud_is_away() {
+    let (mut site, plan, mut device) = Site::one();
+    device.enrolling = Enrolling::Never;
+    site.start(plan, device);
+    site.run_while(|site| {
+        !site
+            .posts
+            .values()
+            .any(|post| post.device.kinds().contains(&Kind::Apply))
+    });
+    let next = site.post().device.ops();
+    site.post().device.troubles.insert(next, Trouble::LostBefore);
+    site.post().device.advertises = false;
+    site.cloud.down.insert(Call::Observe);
+    let outcome = site.run();
+    let (stage, fault) = (Stage::Joining, Fault::CloudUnreachable("no route".into()));
+    assert_eq!(outcome, Outcome::Unknown { stage, fault });
+}
+
+#[test]
+fn a_lost_answer_that_it_joined_is_normal() {
+    let (mut site, plan, mut device) = Site::one();
+    device.auto_stop = true;
+    device.capabilities.enrol_status = false;
+    site.start(plan, device);
+    done(&site.run());
+
+    let (mut site, plan, mut device) = Site::one();
+    device.auto_stop = true;
+    device.capabilities.enrol_status = false;
+    site.start(plan, device);
+    site.run_while(|site| count_of(site, Kind::JoinStatus) < 6);
+    for index in 0..4 {
+        let at = site.post().device.ops() + index;
+        site.post().device.troubles.insert(at, Trouble::LostAfter);
+    }
+    site.post().device.advertises = false;
+    done(&site.run());
+}
+
+fn count_of(site: &Site, kind: Kind) -> usize {
+    site.posts
+        .values()
+        .flat_map(|post| post.device.kinds())
+        .filter(|of| *of == kind)
+        .count()
+}
+
+#[test]
+fn what_the_device_says_of_itself_is_no_proof() {
+    let (mut site, plan, mut device) = Site::one();
+    device.enrolling = Enrolling::Never;
+    let online = Report::Enrol(crate::dialect::Enrol::Online {
+        thing: Some("FK-0001".into()),
+        principal: "p".into(),
+    });
+    device.instead.push((Kind::EnrolStatus, online));
+    site.start(plan, device);
+    let outcome = site.run();
+    assert!(
+        matches!(outcome, Outcome::Failed { undone: true, .. }),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn the_link_is_given_back_as_soon_as_it_is_not_needed() {
+    let (mut site, plan, mut device) = Site::one();
+    device.capabilities.enrol_status = false;
+    site.start(plan, device);
+    site.run_while(|site| count_of(site, Kind::Apply) == 0 || site.batch.links_in_use() > 0);
+    assert!(site.post().outcome.is_none());
+    assert!(
+        site.cloud.things.is_empty(),
+        "long before the device has enrolled"
+    );
+    done(&site.run());
+}
+
+#[test]
+fn on_a_service_visit_the_new_credential_comes_before_the_old_one_goes() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.purpose = Purpose::Service;
+    site.cloud.things.insert("FK-0001".into(), thing_with("old"));
+    site.start(plan, device);
+    done(&site.run());
+    assert_eq!(calls(&site), [Call::Issue, Call::Deactivate, Call::Release]);
+}
+
+#[test]
+fn on_a_transfer_the_old_credential_goes_before_the_new_one_comes() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.purpose = Purpose::Transfer;
+    site.cloud.things.insert("FK-0001".into(), thing_with("old"));
+    site.start(plan, device);
+    done(&site.run());
+    assert_eq!(calls(&site), [Call::Deactivate, Call::Issue, Call::Release]);
+}
+
+#[test]
+fn an_old_credential_that_cannot_be_switched_off_is_no_success() {
+    let refused = CloudError::Refused {
+        code: "role-lacks-right".into(),
+        message: "no".into(),
+    };
+    for (purpose, undone) in [(Purpose::Service, false), (Purpose::Transfer, true)] {
+        let (mut site, mut plan, device) = Site::one();
+        plan.purpose = purpose;
+        site.cloud.things.insert("FK-0001".into(), thing_with("old"));
+        let trouble = CloudTrouble::Error(refused.clone());
+        site.cloud.troubles.push((Call::Deactivate, trouble));
+        site.start(plan, device);
+        let outcome = site.run();
+        assert!(
+            matches!(&outcome, Outcome::Failed { fault: Fault::Cloud { .. }, undone: got, .. } if *got == undone),
+            "{outcome:?}"
+        );
+        assert!(site.cloud.released.is_empty());
+    }
+}
+
+#[test]
+fn a_release_that_is_not_due_yet_is_waited_for_and_a_refused_one_is_named() {
+    let refused = |code: &str| {
+        CloudTrouble::Error(CloudError::Refused {
+            code: code.into(),
+            message: "no".into(),
+        })
+    };
+    let (mut site, plan, device) = Site::one();
+    site.cloud.troubles.push((Call::Release, refused("not-verified")));
+    site.start(plan, device);
+    done(&site.run());
+
+    let (mut site, plan, device) = Site::one();
+    site.cloud
+        .troubles
+        .push((Call::Release, refused("role-lacks-right")));
+    site.start(plan, device);
+    let outcome = site.run();
+    assert!(matches!(
+        outcome,
+        Outcome::Failed {
+            stage: Stage::Released,
+            fault: Fault::ReleaseRefused { .. },
+            undone: false
+        }
+    ));
+}
+
+#[test]
+fn a_wrong_pop_is_corrected_on_the_same_link() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.pop = Some(Pop::new("wrong"));
+    site.start(plan, device);
+    answer(&mut site, secs(20), Answer::Pop(Pop::new("wrong again")));
+    answer(&mut site, secs(20), Answer::Pop(Pop::new(POP)));
+    done(&site.run());
+    let fault = Fault::WrongPop;
+    let asked: Vec<Question> = [2, 1]
+        .map(|tries_left| Question::Pop {
+            fault: fault.clone(),
+            tries_left,
+        })
+        .into();
+    assert_eq!(questions(&mut site), asked);
+    assert_eq!(site.post().device.links(), 1);
+}
+
+#[test]
+fn wrong_pops_stop_before_the_device_locks_itself() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.pop = None;
+    site.start(plan, device);
+    for _ in 0..5 {
+        answer(&mut site, secs(1), Answer::Pop(Pop::new("wrong")));
+    }
+    let (stage, fault) = (Stage::Proving, Fault::WrongPop);
+    let undone = true;
+    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+    assert_eq!(count(&mut site, Kind::Open), 3);
+    assert!(matches!(
+        questions(&mut site)[0],
+        Question::Pop {
+            fault: Fault::PopNeeded,
+            tries_left: 3
+        }
+    ));
+}
+
+#[test]
+fn a_link_lost_while_a_person_looks_for_the_label_comes_back_with_the_answer() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.pop = None;
+    let job = plan.job;
+    site.start(plan, device);
+    answer(&mut site, secs(30), Answer::Pop(Pop::new(POP)));
+    site.run_while(|site| site.posts.values().all(|post| post.events.len() < 4));
+    site.input(job, Input::LinkLost);
+    done(&site.run());
+}
+
+#[test]
+fn a_wrong_passphrase_is_corrected_on_the_same_link() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.network = Some(network("plant", "wrong-pass"));
+    site.start(plan, device);
+    answer(&mut site, secs(10), passphrase("short"));
+    answer(&mut site, secs(10), passphrase("wrong-too"));
+    answer(&mut site, secs(10), passphrase(PASSPHRASE));
+    done(&site.run());
+    assert_eq!(questions(&mut site).len(), 3);
+    assert_eq!(site.post().device.links(), 1);
+    assert_eq!(
+        count(&mut site, Kind::ResetNetwork),
+        2,
+        "one that is too short is not sent"
+    );
+    assert_eq!(
+        site.cloud.issued.len(),
+        1,
+        "the claim that the device holds still lives"
+    );
+}
+
+#[test]
+fn a_wrong_passphrase_is_found_out_even_when_the_link_was_lost_after_apply() {
+    for trouble in [Trouble::LostBefore, Trouble::LostAfter] {
+        let (mut site, mut plan, device) = Site::one();
+        plan.network = Some(network("plant", "wrong-pass"));
+        site.start(plan, device);
+        site.run_while(|site| count_of(site, Kind::Apply) == 0);
+        let next = site.post().device.ops();
+        site.post().device.troubles.insert(next, trouble);
+        answer(&mut site, secs(10), passphrase(PASSPHRASE));
+        done(&site.run());
+        assert_eq!(site.post().device.links(), 2);
+    }
+}
+
+#[test]
+fn settings_that_never_arrived_are_applied_after_the_link_came_back() {
+    let (mut site, plan, device) = Site::one();
+    site.start(plan, device);
+    site.run_while(|site| count_of(site, Kind::SendClaim) == 0);
+    let apply = site.post().device.ops() + 2;
+    site.post().device.troubles.insert(apply, Trouble::LostBefore);
+    done(&site.run());
+    assert_eq!(site.post().device.links(), 2);
+    assert_eq!(
+        count(&mut site, Kind::SendClaim),
+        1,
+        "the device still holds its claim"
+    );
+}
+
+#[test]
+fn a_link_lost_while_a_person_types_comes_back_with_the_answer() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.network = Some(network("plant", "wrong-pass"));
+    let job = plan.job;
+    site.start(plan, device);
+    answer(&mut site, secs(30), passphrase(PASSPHRASE));
+    site.run_while(|site| {
+        let mut events = site.posts.values().flat_map(|post| &post.events);
+        !events.any(|event| matches!(event, Event::Question(_)))
+    });
+    site.input(job, Input::LinkLost);
+    done(&site.run());
+}
+
+#[test]
+fn a_network_that_the_device_does_not_find_is_doubted() {
+    let (mut site, plan, mut device) = Site::one();
+    device
+        .instead
+        .push((Kind::JoinStatus, Report::Join(Join::NotFound)));
+    site.start(plan, device);
+    answer(&mut site, secs(5), Answer::GoOn);
+    site.run_while(|site| site.posts.values().all(|post| post.outcome.is_none()));
+    assert_eq!(
+        questions(&mut site),
+        [Question::NetworkDoubt(Fault::NetworkNotFound)]
+    );
+}
+
+fn seen(ssid: &str, rssi: i16) -> SeenNetwork {
+    SeenNetwork {
+        ssid: Ssid::new(ssid).unwrap(),
+        rssi,
+        channel: 1,
+        auth: crate::network::Auth::Wpa2Psk,
+    }
+}
+
+#[test]
+fn an_empty_scan_is_looked_at_twice_before_a_person_is_bothered() {
+    let (mut site, plan, mut device) = Site::one();
+    device.seen = [vec![], vec![seen("plant", -60)]].into();
+    site.start(plan, device);
+    done(&site.run());
+    assert_eq!(count(&mut site, Kind::Scan), 2);
+    assert_eq!(questions(&mut site), []);
+}
+
+#[test]
+fn a_missing_and_a_weak_network_are_doubted_and_a_person_may_go_on() {
+    for (list, fault) in [
+        (vec![], Fault::NetworkNotSeen("plant".into())),
+        (
+            vec![seen("plant", -81)],
+            Fault::NetworkWeak {
+                ssid: "plant".into(),
+                rssi: -81,
+            },
+        ),
+    ] {
+        let (mut site, plan, mut device) = Site::one();
+        device.seen = [list].into();
+        site.start(plan, device);
+        answer(&mut site, secs(5), Answer::GoOn);
+        done(&site.run());
+        assert_eq!(questions(&mut site), [Question::NetworkDoubt(fault)]);
+    }
+}
+
+#[test]
+fn a_hidden_network_is_not_looked_for() {
+    let (mut site, mut plan, mut device) = Site::one();
+    let ssid = Ssid::new("plant").unwrap();
+    let hidden = Network::new(ssid, Some(Passphrase::new(PASSPHRASE)), true).unwrap();
+    plan.network = Some(hidden);
+    device.seen = [vec![]].into();
+    site.start(plan, device);
+    done(&site.run());
+    assert_eq!(count(&mut site, Kind::Scan), 0);
+}
+
+#[test]
+fn the_person_chooses_out_of_what_the_device_sees() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.network = None;
+    site.start(plan, device);
+    answer(&mut site, secs(5), Answer::GoOn);
+    let job = job_id(1);
+    site.run_while(|site| {
+        let mut events = site.posts.values().flat_map(|post| &post.events);
+        !events.any(|event| matches!(event, Event::Question(_)))
+    });
+    // An answer to another question is no answer.
+    site.input(job, Input::Answer(passphrase("whatever")));
+    site.input(job, Input::Answer(Answer::Network(network("plant", PASSPHRASE))));
+    done(&site.run());
+    assert!(matches!(&questions(&mut site)[0], Question::Network { seen } if seen.len() == 2));
+}
+
+#[test]
+fn a_question_that_nobody_answers_ends_the_job() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.network = None;
+    site.start(plan, device);
+    let began = site.now;
+    let (stage, fault) = (Stage::Networking, Fault::Unanswered);
+    let undone = true;
+    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+    assert!(site.now - began > secs(180));
+    assert!(site.cloud.issued.iter().all(|issued| issued.retired));
+}
+
+#[test]
+fn a_person_who_skips_a_device_leaves_nothing_behind() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.network = Some(network("plant", "wrong-pass"));
+    site.start(plan, device);
+    answer(&mut site, secs(5), Answer::Skip);
+    let (stage, fault) = (Stage::Joining, Fault::Cancelled);
+    let undone = true;
+    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+}
+
+#[test]
+fn stopping_at_any_moment_ends_in_a_named_state() {
+    let mut steps = 0;
+    loop {
+        let (mut site, plan, device) = Site::one();
+        let job = plan.job;
+        site.start(plan, device);
+        for _ in 0..steps {
+            site.step();
+        }
+        if site.post().outcome.is_some() {
+            break;
+        }
+        site.input(job, Input::Cancel);
+        site.input(job, Input::Cancel);
+        let stopped = site.now;
+        match site.run() {
+            Outcome::Failed { fault, undone, .. } => {
+                assert_eq!((fault, undone), (Fault::Cancelled, true), "after {steps} steps");
+            }
+            Outcome::Unknown { fault, .. } => {
+                assert_eq!(fault, Fault::Cancelled);
+                assert!(
+                    site.cloud.issued.iter().any(|issued| issued.used),
+                    "after {steps} steps"
+                );
+            }
+            Outcome::Done { .. } => {}
+        }
+        assert!(
+            site.now - stopped < secs(3),
+            "after {steps} steps: {:?}",
+            site.now - stopped
+        );
+        steps += 1;
+    }
+    assert!(steps > 50);
+}
+
+#[test]
+fn a_claim_that_cannot_be_undone_is_said_to_be_left() {
+    let (mut site, plan, mut device) = Site::one();
+    let rejected = Fault::ClaimRejected("digest".into());
+    device
+        .instead
+        .push((Kind::SendClaim, Report::Failed(rejected.clone())));
+    site.cloud.down.insert(Call::Retire);
+    site.start(plan, device);
+    let (stage, fault) = (Stage::Crediting, rejected);
+    let undone = false;
+    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+}
+
+#[test]
+fn a_plain_device_is_done_once_the_cloud_sees_it_back() {
+    let (mut site, mut plan, mut device) = Site::one();
+    plan.policy.plain_devices = PlainDevices::WifiOnly;
+    device.capabilities.claims.clear();
+    device.auto_stop = true;
+    site.cloud.things.insert("FK-0001".into(), thing_with("own"));
+    site.start(plan, device);
+    site.run_while(|site| count_of(site, Kind::JoinStatus) < 8);
+    let thing = site.cloud.things.get_mut("FK-0001").unwrap();
+    thing.connected = Some(true);
+    thing.connected_at = Some(UnixTime(1_700_001_000));
+    thing.connected_principal = Some("own".into());
+    let (thing, principal) = (Some("FK-0001".into()), "own".into());
+    assert_eq!(site.run(), Outcome::Done { thing, principal });
+    assert!(site.cloud.issued.is_empty());
+}
+
+#[test]
+fn a_plain_device_that_does_not_come_back_is_unknown() {
+    let (mut site, mut plan, mut device) = Site::one();
+    plan.policy.plain_devices = PlainDevices::WifiOnly;
+    device.capabilities.claims.clear();
+    site.cloud.things.insert("FK-0001".into(), thing_with("own"));
+    site.start(plan, device);
+    let (stage, fault) = (Stage::Enrolling, Fault::NotSeenOnline);
+    assert_eq!(site.run(), Outcome::Unknown { stage, fault });
+}
