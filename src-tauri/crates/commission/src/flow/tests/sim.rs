@@ -950,7 +950,6 @@ impl Site {
     }
 
     fn hear(&mut self, job: JobId, event: Event) {
-        let now = self.now;
         let post = self.posts.get_mut(&job).unwrap();
         assert!(post.outcome.is_none(), "{event:?} after the end");
         let mut answer = None;
@@ -970,7 +969,6 @@ impl Site {
             _ => {}
         }
         post.events.push(event);
-        let _ = now;
         if let Some((wait, answer)) = answer {
             self.after(wait, Coming::Input(job, 0, Input::Answer(answer)));
         }
@@ -978,7 +976,6 @@ impl Site {
 
     /// What was begun on the link, held against the rules before the device hears of it.
     fn check_commands(&mut self, job: JobId) {
-        let now = self.now;
         let (shared, _) = self.shared.get(&job).unwrap();
         let Some((_, command)) = shared.lock().unwrap().last().cloned() else {
             return;
