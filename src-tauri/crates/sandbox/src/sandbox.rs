@@ -85,7 +85,29 @@ pub struct Sandbox {
     parts: Arc<Parts>,
     radio: Radio,
     cloud: Cloud,
-    writer: JoinHandle<()>,
+    writer: Writer,
+    plugged: Plugged,
+}
+
+/// Devices that are switched off when this goes: their tasks hold themselves alive.
+#[derive(Default)]
+struct Plugged(Vec<Firmware>);
+
+impl Drop for Plugged {
+    fn drop(&mut self) {
+        for device in &self.0 {
+            device.power_off();
+        }
+    }
+}
+
+/// The task that keeps the status file up to date, ended when this goes.
+struct Writer(JoinHandle<()>);
+
+impl Drop for Writer {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What its status is made of.
@@ -122,18 +144,13 @@ impl Sandbox {
         let world = Arc::new(World {
             points: scenario.networks.clone(),
         });
-        let mut devices = Vec::new();
+        let mut plugged = Plugged::default();
         for (spec, flash) in scenario.devices.iter().zip(flashes) {
-            devices.push(Firmware::power_on(
-                spec.clone(),
-                &maker,
-                flash,
-                Arc::clone(&world),
-                pace,
-            )?);
+            let device = Firmware::power_on(spec.clone(), &maker, flash, Arc::clone(&world), pace)?;
+            plugged.0.push(device);
         }
         let radio = Radio::start(&scenario.radio, Vec::new()).await?;
-        for device in &devices {
+        for device in &plugged.0 {
             let peripheral: Arc<dyn Peripheral> = Arc::new(device.clone());
             radio.add(peripheral).set_faults(device.spec().radio.clone());
         }
@@ -160,15 +177,16 @@ impl Sandbox {
             state_dir,
             fixed,
             registry: cloud.registry().clone(),
-            devices,
+            devices: plugged.0.clone(),
         });
         parts.write(&parts.status())?;
-        let writer = tokio::spawn(keep_writing(Arc::clone(&parts)));
+        let writer = Writer(tokio::spawn(keep_writing(Arc::clone(&parts))));
         Ok(Self {
             parts,
             radio,
             cloud,
             writer,
+            plugged,
         })
     }
 
@@ -222,14 +240,13 @@ impl Sandbox {
             parts,
             radio,
             cloud,
-            writer,
+            mut writer,
+            plugged,
         } = self;
-        writer.abort();
+        writer.0.abort();
         // An aborted task is what is waited for.
-        let _ = writer.await;
-        for device in &parts.devices {
-            device.power_off();
-        }
+        let _ = (&mut writer.0).await;
+        drop(plugged);
         radio.stop().await;
         cloud.shutdown().await;
         parts.remove();

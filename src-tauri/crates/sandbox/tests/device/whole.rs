@@ -178,6 +178,17 @@ async fn a_shutdown_leaves_no_process_no_port_and_no_status() {
 }
 
 #[tokio::test]
+async fn a_sandbox_that_is_dropped_switches_its_devices_off() {
+    let dir = tempfile::tempdir().unwrap();
+    let sandbox = started(ONE, dir.path()).await;
+    let device = sandbox.device("FK-0001").unwrap().clone();
+    assert!(device.state().powered);
+    drop(sandbox);
+    assert!(!device.state().powered);
+    started(ONE, dir.path()).await.shutdown().await;
+}
+
+#[tokio::test]
 async fn a_second_sandbox_on_the_same_directory_is_refused() {
     let dir = tempfile::tempdir().unwrap();
     // Any process that lives and is not this one will do.
