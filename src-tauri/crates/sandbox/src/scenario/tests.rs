@@ -306,3 +306,28 @@ fn a_message_reads_like_one() {
         "line 2, device[0].mtu: an ATT MTU is from 23 to 517"
     );
 }
+
+#[test]
+fn every_example_of_the_reference_is_a_scenario() {
+    let text = include_str!("../../SCENARIO.md");
+    let mut examples = 0;
+    for block in text.split("```toml\n").skip(1) {
+        let example = block.split("```").next().unwrap();
+        Scenario::parse(example).unwrap_or_else(|error| panic!("{error}\n{example}"));
+        examples += 1;
+    }
+    assert_eq!(examples, 3);
+}
+
+#[test]
+fn the_reference_names_every_field_of_a_device() {
+    let text = include_str!("../../SCENARIO.md");
+    let error = Scenario::parse("[[device]]\nno_such_field = 1")
+        .unwrap_err()
+        .problem;
+    let fields = error.split('`').skip(3).step_by(2);
+    for field in fields {
+        let named = text.contains(&format!("`{field}`")) || text.contains(&format!("{field} = "));
+        assert!(named, "SCENARIO.md does not name {field}");
+    }
+}
