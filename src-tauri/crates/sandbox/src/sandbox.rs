@@ -29,7 +29,7 @@ use crate::radio::bluez::BluezError;
 use crate::radio::peripheral::Peripheral;
 use crate::scenario::Scenario;
 
-/// How often the status file is brought up to date.
+/// How often the status file is written.
 const STATUS_PACE: Duration = Duration::from_millis(200);
 
 /// What a sandbox is started with.
@@ -75,6 +75,9 @@ pub enum SandboxError {
         /// The process.
         pid: u32,
     },
+    /// The status file is there, but nobody writes it any more.
+    #[error("the sandbox on {0} does not answer: it was ended without notice; start it again")]
+    Silent(String),
     /// Signals cannot be waited for.
     #[error("the system does not deliver signals: {0}")]
     Signals(std::io::ErrorKind),
@@ -277,17 +280,12 @@ impl Parts {
     }
 }
 
-/// Brings the status file up to date whenever something changed.
+/// Writes the status again and again, changed or not: a reader sees by its age whether the sandbox lives.
 async fn keep_writing(parts: Arc<Parts>) {
-    let mut written = parts.status();
     loop {
         tokio::time::sleep(STATUS_PACE).await;
-        let now = parts.status();
-        if now != written {
-            if let Err(error) = parts.write(&now) {
-                tracing::warn!(%error, "status not written");
-            }
-            written = now;
+        if let Err(error) = parts.write(&parts.status()) {
+            tracing::warn!(%error, "status not written");
         }
     }
 }

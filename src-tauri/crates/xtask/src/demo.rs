@@ -44,12 +44,30 @@ pub(crate) fn inside(fieldkey: &Path, home: &Path) -> Result<(), Failed> {
     stage.tell(&["sign-in"], "")?;
     stage.tell(&["whoami"], "")?;
     stage.tell(&["doctor"], "")?;
-    stage.tell(&["network", "remember", "Workshop"], "blue-kettle-42\n")?;
+    stage.tell(&["network", "remember", "plant-iot"], "green-valve-42\n")?;
+    stage.tell(&["network", "remember", "plant-office"], "blue-kettle-mistyped\n")?;
+    let labels = text(&label_one_for(state, "plant-office")?);
     // The question for the refused passphrase is answered from standard input, as a person would type it.
-    let labels = text(&state.join("labels.csv"));
-    stage.tell(&["commission", "--labels", &labels], "blue-kettle-42\n")?;
+    stage.tell(&["commission", "--labels", &labels], "blue-kettle-77\n")?;
     stage.tell(&["sandbox", "status", "--state", &text(state), "--check"], "")?;
     sandbox.stop()
+}
+
+/// The sandbox's labels, with the second device meant for another network than the rest.
+fn label_one_for(state: &Path, network: &str) -> Result<PathBuf, Failed> {
+    let unusable = |why: String| Failed(format!("the sandbox's labels: {why}"));
+    let labels = std::fs::read(state.join("labels.json")).map_err(|error| unusable(error.to_string()))?;
+    let mut rows: Vec<serde_json::Map<String, serde_json::Value>> =
+        serde_json::from_slice(&labels).map_err(|error| unusable(error.to_string()))?;
+    rows.get_mut(1)
+        .ok_or_else(|| unusable("too few".into()))?
+        .insert("network".into(), network.into());
+    let (file, words) = (
+        state.join("labels-of-the-day.json"),
+        serde_json::json!(rows).to_string(),
+    );
+    std::fs::write(&file, words).map_err(|error| unusable(error.to_string()))?;
+    Ok(file)
 }
 
 /// What every command of the journey runs with.

@@ -22,7 +22,7 @@ pub(crate) async fn run(base: &Base, wanted: &args::Sandbox) -> Result<(), Ended
             state,
             speed,
         } => up(base, scenario, state.as_deref(), *speed).await,
-        args::Sandbox::Status { state, check } => status(base, &folder(base, state.as_deref()), *check),
+        args::Sandbox::Status { state, check } => status(base, &folder(base, state.as_deref()), *check).await,
         args::Sandbox::Browse { state, user, page } => {
             browse(base, &folder(base, state.as_deref()), user, page).await
         }
@@ -91,8 +91,8 @@ fn read_scenario(name: &str) -> Result<Scenario, Ended> {
     Scenario::parse(&text).map_err(wrong)
 }
 
-fn status(base: &Base, state: &Path, check: bool) -> Result<(), Ended> {
-    let status = read_status(state)?;
+async fn status(base: &Base, state: &Path, check: bool) -> Result<(), Ended> {
+    let status = read_status(state).await?;
     for device in &status.devices {
         let detail = device
             .detail
@@ -169,7 +169,7 @@ fn status(base: &Base, state: &Path, check: bool) -> Result<(), Ended> {
 }
 
 async fn browse(base: &Base, state: &Path, user: &str, page: &Url) -> Result<(), Ended> {
-    let status = read_status(state)?;
+    let status = read_status(state).await?;
     let password = Secrets::read(state)
         .map_err(broken)?
         .and_then(|secrets| secrets.password(user))
@@ -189,8 +189,8 @@ async fn browse(base: &Base, state: &Path, user: &str, page: &Url) -> Result<(),
     Ok(())
 }
 
-fn read_status(state: &Path) -> Result<Status, Ended> {
-    Status::read(state).map_err(broken)?.ok_or_else(|| {
+async fn read_status(state: &Path) -> Result<Status, Ended> {
+    Status::read_fresh(state).await.map_err(broken)?.ok_or_else(|| {
         Ended::new(
             Exit::Usage,
             "no-sandbox",

@@ -1,7 +1,9 @@
 //! How a sandbox stands at one moment: addresses, registry, devices. Written to a file, for programs outside.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant, SystemTime};
 
 use commission::claim::Endpoint;
 use commission::device::Serial;
@@ -16,6 +18,11 @@ use crate::device::wifi::{Joining, Reason};
 
 /// The file's name within the state directory.
 pub const STATUS_FILE: &str = "status.json";
+
+/// How long a living sandbox may take to write its status again; it does so several times a second.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often to look whether it has.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Everything of one moment. Holds no secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -123,6 +130,26 @@ impl Status {
         serde_json::from_str(&text)
             .map(Some)
             .map_err(|error| SandboxError::Status(error.to_string()))
+    }
+
+    /// What the sandbox in this state directory writes from now on, so that nothing in it is older than the call;
+    /// `None` where none runs.
+    ///
+    /// # Errors
+    /// [`SandboxError::Silent`] where it does not write any more; others as [`Status::read`].
+    pub async fn read_fresh(state_dir: &Path) -> Result<Option<Self>, SandboxError> {
+        let path = state_dir.join(STATUS_FILE);
+        let (asked, deadline) = (SystemTime::now(), Instant::now() + PATIENCE);
+        loop {
+            match std::fs::metadata(&path).and_then(|file| file.modified()) {
+                Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+                Ok(written) if written > asked => return Self::read(state_dir),
+                _ if Instant::now() >= deadline => {
+                    return Err(SandboxError::Silent(state_dir.display().to_string()));
+                }
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
     }
 
     /// What is not yet as it should be at the end of a day: every device enrolled under exactly one ACTIVE

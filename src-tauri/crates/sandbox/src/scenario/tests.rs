@@ -13,7 +13,7 @@ fn refused(text: &str) -> ScenarioError {
 fn the_built_in_scenarios_are_sound() {
     let demo = Scenario::built_in("demo").unwrap().unwrap();
     assert_eq!(demo.devices.len(), 5);
-    assert_eq!(demo.networks[0].ssid.to_string(), "Workshop");
+    assert_eq!(demo.networks[0].ssid.to_string(), "plant-iot");
     let fifty = Scenario::built_in("fifty").unwrap().unwrap();
     assert_eq!(fifty.devices.len(), 50);
     let serials: std::collections::BTreeSet<_> = fifty.devices.iter().map(|device| &device.serial).collect();

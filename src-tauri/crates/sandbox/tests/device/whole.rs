@@ -61,7 +61,7 @@ async fn the_papers_are_what_the_product_reads() {
 
     let profile = Profile::parse(&std::fs::read_to_string(&status.profile).unwrap()).unwrap();
     assert_eq!(profile.sign_in.issuer, status.issuer_url);
-    assert_eq!(profile.defaults.network, Some(Ssid::new("Workshop").unwrap()));
+    assert_eq!(profile.defaults.network, Some(Ssid::new("plant-iot").unwrap()));
     assert_eq!(profile.makers.len(), 1);
 
     let labels = std::fs::read_to_string(dir.path().join(LABELS_JSON_FILE)).unwrap();
@@ -79,7 +79,7 @@ async fn the_papers_are_what_the_product_reads() {
     );
 
     let secrets = Secrets::read(dir.path()).unwrap().unwrap();
-    assert_eq!(secrets.passphrase("Workshop"), Some(Token::new("blue-kettle-42")));
+    assert_eq!(secrets.passphrase("plant-iot"), Some(Token::new("green-valve-42")));
     for file in [STATUS_FILE, SECRETS_FILE] {
         let mode = std::fs::metadata(dir.path().join(file))
             .unwrap()
