@@ -105,6 +105,107 @@ fn a_claim_under_30_seconds_is_replaced_on_the_same_link_while_the_person_correc
     assert!(site.cloud.issued[0].retired);
     assert_eq!(count(&mut site, Kind::SendClaim), 2);
     assert_eq!(site.post().device.links(), 1);
+    let kinds = site.post().device.kinds();
+    let last = |of| kinds.iter().rposition(|kind| *kind == of).unwrap();
+    assert!(
+        last(Kind::SendClaim) < last(Kind::Apply),
+        "before the device is let go"
+    );
+}
+
+#[test]
+fn an_answer_about_an_earlier_claim_is_not_taken_for_the_new_one() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.network = Some(network("plant", "wrong-pass"));
+    site.cloud.life = secs(120);
+    site.cloud.latency.insert(Call::Retire, secs(3));
+    site.start(plan, device);
+    answer(&mut site, secs(100), passphrase(PASSPHRASE));
+    done(&site.run());
+    assert_eq!(
+        site.cloud.issued.len(),
+        2,
+        "the new one was not given up for the old one"
+    );
+}
+
+#[test]
+fn a_job_is_done_only_after_its_replaced_claims_are_undone() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.network = None;
+    site.cloud.life = secs(120);
+    site.cloud.latency.insert(Call::Retire, secs(55));
+    site.start(plan, device);
+    answer(&mut site, secs(40), Answer::Network(network("plant", PASSPHRASE)));
+    done(&site.run());
+    assert!(site.cloud.issued[0].retired);
+}
+
+#[test]
+fn a_second_active_credential_is_no_success() {
+    let (mut site, plan, device) = Site::one();
+    site.cloud.stray = true;
+    site.start(plan, device);
+    let (stage, fault) = (Stage::Verifying, Fault::ActiveCredentials(2));
+    let undone = false;
+    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+    assert!(site.cloud.released.is_empty());
+}
+
+#[test]
+fn another_device_behind_the_same_address_is_found_out() {
+    let (mut site, plan, mut device) = Site::one();
+    device.troubles.insert(6, Trouble::LostBefore);
+    let serial = device.serial.clone();
+    site.start(plan, device);
+    site.run_while(|site| {
+        site.batch.links_in_use() == 0 || site.posts.values().all(|post| post.device.ops() < 7)
+    });
+    site.post().device.key = crate::device::Fingerprint([77; 32]);
+    let (stage, fault) = (Stage::Identifying, Fault::CloneSuspected(serial.as_str().into()));
+    let undone = true;
+    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+}
+
+#[test]
+fn what_does_not_come_from_the_cloud_itself_proves_nothing() {
+    use crate::evidence::{Evidence, Fact, Observation, Source};
+    let (mut site, plan, mut device) = Site::one();
+    let job = plan.job;
+    device.enrolling = Enrolling::Never;
+    site.start(plan, device);
+    site.run_while(|site| site.cloud.calls.iter().all(|(_, call)| *call != Call::Observe));
+    let (thing, principal) = (Some("FK-0001".into()), Some("p".into()));
+    let evidence = Evidence {
+        fact: Fact::Registered { thing, principal },
+        source: Source::Device,
+        at: None,
+    };
+    let observation = Observation {
+        evidence: vec![evidence],
+        next: 0,
+        ..Observation::default()
+    };
+    site.input(job, Input::Observed(Ok(observation)));
+    let outcome = site.run();
+    assert!(
+        matches!(outcome, Outcome::Failed { undone: true, .. }),
+        "{outcome:?}"
+    );
+}
+
+#[test]
+fn the_cloud_is_asked_at_once_when_the_link_is_lost_at_the_apply_itself() {
+    let (mut site, plan, device) = Site::one();
+    site.start(plan, device);
+    site.run_while(|site| count_of(site, Kind::SendClaim) == 0);
+    let apply = site.post().device.ops() + 2;
+    site.post().device.troubles.insert(apply, Trouble::LostAfter);
+    site.post().device.advertises = false;
+    site.run_while(|site| count_of(site, Kind::Apply) == 0);
+    let asked = site.cloud.calls.last().map(|(_, call)| *call);
+    assert_eq!(asked, Some(Call::Observe));
+    done(&site.run());
 }
 
 #[test]

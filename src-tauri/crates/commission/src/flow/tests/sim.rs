@@ -381,6 +381,8 @@ pub(super) struct Cloud {
     pub(super) down: BTreeSet<Call>,
     pub(super) latency: BTreeMap<Call, Duration>,
     pub(super) calls: Vec<(Moment, Call)>,
+    /// Somebody else gives every new thing a second credential.
+    pub(super) stray: bool,
     /// A request to undo a claim failed.
     retire_failed: bool,
 }
@@ -883,6 +885,17 @@ impl Site {
         let name = device.serial.as_str().to_string();
         if now >= at(secs(3)) && !issued.used && alive_at(at(secs(3)), issued.retired) {
             issued.used = true;
+            if self.cloud.stray {
+                let thing = self
+                    .cloud
+                    .things
+                    .entry(name.clone())
+                    .or_insert_with(|| bare(&name));
+                thing.principals.push(Principal {
+                    id: "stray".into(),
+                    status: PrincipalStatus::Active,
+                });
+            }
             device.enrol = Enrol::Registered {
                 thing: Some(name.clone()),
                 principal: principal.clone(),
@@ -894,14 +907,11 @@ impl Site {
                 },
                 at(secs(3)),
             ));
-            let thing = self.cloud.things.entry(name.clone()).or_insert_with(|| Thing {
-                name: name.clone(),
-                version: 0,
-                principals: Vec::new(),
-                connected: Some(false),
-                connected_at: None,
-                connected_principal: None,
-            });
+            let thing = self
+                .cloud
+                .things
+                .entry(name.clone())
+                .or_insert_with(|| bare(&name));
             thing.version += 1;
             thing.principals.push(Principal {
                 id: principal.clone(),
@@ -1305,6 +1315,17 @@ impl Site {
                 Outcome::Failed { undone: false, .. } | Outcome::Unknown { .. } => {}
             }
         }
+    }
+}
+
+fn bare(name: &str) -> Thing {
+    Thing {
+        name: name.into(),
+        version: 0,
+        principals: Vec::new(),
+        connected: Some(false),
+        connected_at: None,
+        connected_principal: None,
     }
 }
 
