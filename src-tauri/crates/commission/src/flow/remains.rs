@@ -1,6 +1,8 @@
 //! What an earlier run left, read from its journal.
-
-use alloc::string::ToString;
+//!
+//! A step is written before it is done, so at the end of the journal it may or may not have happened. Each is read as
+//! the case that needs more care: asked for means maybe issued, applying means maybe applied, retiring means maybe
+//! not retired. Only the end of the job, or word that a thing was undone, takes something away.
 
 use super::io::{OutcomeRecord, Remains, Step};
 use crate::claim::CleanupHandle;
@@ -28,7 +30,8 @@ impl Remains {
                 self.serial = Some(identity.serial.clone());
                 self.key_sha256 = Some(identity.key_sha256);
             }
-            Step::Snapshot { snapshot } => {
+            // Taken again after a restart, it may show our own new credential, which is not an earlier one.
+            Step::Snapshot { snapshot } if self.thing.is_none() && self.issued_at.is_none() => {
                 self.earlier = snapshot
                     .thing
                     .iter()
@@ -51,11 +54,7 @@ impl Remains {
                 self.leftover.extend(replaced.map(|(_, cleanup)| cleanup));
             }
             Step::Applying => self.applied = true,
-            Step::Evidence { evidence } if evidence.source == Source::Cloud => {
-                if let Fact::Registered { thing, .. } = &evidence.fact {
-                    self.thing = Some(thing.as_deref().unwrap_or_default().to_string());
-                }
-            }
+            Step::Evidence { evidence } if evidence.source == Source::Cloud => self.learn(&evidence.fact),
             Step::Retired { cleanup } => self.forget(cleanup),
             Step::Finished { outcome } => match outcome {
                 // A replaced claim that could not be undone is all that a finished job may leave.
@@ -71,6 +70,7 @@ impl Remains {
             },
             Step::Started { .. }
             | Step::Linking
+            | Step::Snapshot { .. }
             | Step::WritingSettings { .. }
             | Step::Resetting
             | Step::SendingClaim { .. }
@@ -82,10 +82,25 @@ impl Remains {
         }
     }
 
+    fn learn(&mut self, fact: &Fact) {
+        match fact {
+            Fact::WifiJoined { .. } | Fact::CloudReached | Fact::IdentityIssued { .. } => self.applied = true,
+            Fact::Registered { thing, .. } | Fact::SeenOnline { thing, .. } => {
+                self.applied = true;
+                if let Some(name) = thing.as_ref().filter(|name| !name.is_empty()) {
+                    self.thing = Some(name.clone());
+                }
+            }
+            Fact::OneActiveCredential { .. } => self.earlier.clear(),
+            _ => {}
+        }
+    }
+
     fn forget(&mut self, retired: &CleanupHandle) {
         self.leftover.retain(|cleanup| cleanup != retired);
         if self.claim.as_ref().is_some_and(|(_, cleanup)| cleanup == retired) {
             self.claim = None;
+            self.issued_at = None;
         }
     }
 }

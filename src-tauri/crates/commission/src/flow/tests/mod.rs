@@ -5,6 +5,7 @@ mod batch;
 mod faults;
 mod happy;
 mod model;
+mod remains;
 mod restart;
 mod rules;
 mod sim;

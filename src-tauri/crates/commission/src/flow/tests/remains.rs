@@ -1,0 +1,302 @@
+//! The journal of an earlier run, read as the case that needs more care.
+
+use alloc::borrow::ToOwned;
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::claim::{ClaimId, CleanupHandle, Purpose};
+use crate::device::{DialectKind, Fingerprint, Firmware, Identity, Serial};
+use crate::evidence::{Evidence, Fact, Owner, Principal, PrincipalStatus, Snapshot, Source, Thing};
+use crate::fault::FaultRecord;
+use crate::flow::*;
+use crate::gatt::PeripheralId;
+use crate::time::UnixTime;
+use uuid::Uuid;
+
+fn serial() -> Serial {
+    Serial::new("SN-1").unwrap()
+}
+
+fn claim(number: u8) -> ClaimId {
+    ClaimId(format!("claim-{number}"))
+}
+
+fn cleanup(number: u8) -> CleanupHandle {
+    CleanupHandle(format!("cleanup-{number}"))
+}
+
+fn key(number: u128) -> Uuid {
+    Uuid::from_u128(number)
+}
+
+fn claiming(number: u8) -> Step {
+    Step::Claiming {
+        idempotency: key(number.into()),
+        serial: serial(),
+    }
+}
+
+fn claimed(number: u8) -> Step {
+    Step::Claimed {
+        claim: claim(number),
+        cleanup: cleanup(number),
+        issued_at: UnixTime(1000 + i64::from(number)),
+    }
+}
+
+fn evidence(fact: Fact) -> Step {
+    Step::Evidence {
+        evidence: Evidence {
+            fact,
+            source: Source::Cloud,
+            at: None,
+        },
+    }
+}
+
+fn snapshot() -> Step {
+    let principal = |id: &str, status| Principal {
+        id: id.to_owned(),
+        status,
+    };
+    Step::Snapshot {
+        snapshot: Snapshot {
+            known: true,
+            identity_key_sha256: None,
+            min_firmware: None,
+            owner: Owner::Us,
+            thing: Some(Thing {
+                name: "thing-1".into(),
+                version: 1,
+                principals: vec![
+                    principal("old", PrincipalStatus::Active),
+                    principal("older", PrincipalStatus::Revoked),
+                ],
+                connected: None,
+                connected_at: None,
+                connected_principal: None,
+            }),
+        },
+    }
+}
+
+fn finished(outcome: OutcomeRecord) -> Step {
+    Step::Finished { outcome }
+}
+
+fn fault() -> FaultRecord {
+    FaultRecord {
+        code: "x".into(),
+        detail: String::new(),
+    }
+}
+
+/// A whole service visit, in the order in which the flow writes it.
+fn journey() -> Vec<Step> {
+    vec![
+        Step::Started {
+            peripheral: PeripheralId("p".into()),
+            name: "PROV_1".into(),
+            dialect: DialectKind::Espressif,
+            serial: Some(serial()),
+            purpose: Purpose::Service,
+        },
+        Step::Linking,
+        Step::Identified {
+            identity: Identity {
+                serial: serial(),
+                model: "m".into(),
+                firmware: Firmware("1.0".into()),
+                key_sha256: Fingerprint([1; 32]),
+            },
+        },
+        snapshot(),
+        Step::WritingSettings { ssid: "plant".into() },
+        claiming(1),
+        claimed(1),
+        Step::SendingClaim { claim: claim(1) },
+        Step::ClaimCommitted { claim: claim(1) },
+        Step::Applying,
+        evidence(Fact::WifiJoined { address: None }),
+        evidence(Fact::Registered {
+            thing: Some("thing-1".into()),
+            principal: Some("new".into()),
+        }),
+        Step::Deactivating {
+            thing: "thing-1".into(),
+            principal: "old".into(),
+        },
+        evidence(Fact::OneActiveCredential {
+            principal: "new".into(),
+        }),
+        Step::Releasing {
+            thing: "thing-1".into(),
+        },
+        evidence(Fact::Released),
+        finished(OutcomeRecord::Done {
+            thing: Some("thing-1".into()),
+            principal: "new".into(),
+        }),
+    ]
+}
+
+fn left_after(steps: &[Step]) -> Remains {
+    Remains::of(steps)
+}
+
+#[test]
+fn a_crash_after_each_step_leaves_what_may_have_happened() {
+    let nothing = Remains::default();
+    let identified = Remains {
+        serial: Some(serial()),
+        key_sha256: Some(Fingerprint([1; 32])),
+        ..nothing.clone()
+    };
+    let seen = Remains {
+        earlier: vec!["old".into()],
+        ..identified.clone()
+    };
+    let asked = Remains {
+        idempotency: Some(key(1)),
+        ..seen.clone()
+    };
+    let issued = Remains {
+        idempotency: None,
+        claim: Some((claim(1), cleanup(1))),
+        issued_at: Some(UnixTime(1001)),
+        ..seen.clone()
+    };
+    let applied = Remains {
+        applied: true,
+        ..issued.clone()
+    };
+    let registered = Remains {
+        thing: Some("thing-1".into()),
+        ..applied.clone()
+    };
+    let single = Remains {
+        earlier: vec![],
+        ..registered.clone()
+    };
+    let expected = [
+        &nothing,    // started
+        &nothing,    // linking
+        &identified, // identified
+        &seen,       // snapshot
+        &seen,       // writing settings
+        &asked,      // claiming
+        &issued,     // claimed
+        &issued,     // sending the claim
+        &issued,     // claim committed
+        &applied,    // applying
+        &applied,    // joined
+        &registered,
+        &registered, // deactivating
+        &single,
+        &single,  // releasing
+        &single,  // released, not yet ended
+        &nothing, // done
+    ];
+    let journey = journey();
+    assert_eq!(journey.len(), expected.len());
+    for (index, expected) in expected.into_iter().enumerate() {
+        let steps = &journey[..=index];
+        assert_eq!(&left_after(steps), expected, "after {:?}", steps[index]);
+    }
+}
+
+#[test]
+fn a_claim_being_undone_is_left_until_it_is_undone() {
+    let mut steps = vec![claiming(1), claimed(1), Step::Retiring { cleanup: cleanup(1) }];
+    assert_eq!(left_after(&steps).claim, Some((claim(1), cleanup(1))));
+    steps.push(Step::Retired { cleanup: cleanup(1) });
+    assert!(left_after(&steps).is_empty());
+}
+
+#[test]
+fn undoing_the_first_claim_does_not_forget_the_second() {
+    let steps = [
+        claiming(1),
+        claimed(1),
+        claiming(2),
+        claimed(2),
+        Step::Retired { cleanup: cleanup(1) },
+    ];
+    let left = left_after(&steps);
+    assert_eq!(left.claim, Some((claim(2), cleanup(2))));
+    assert!(left.leftover.is_empty());
+    assert_eq!(left_after(&steps[..4]).leftover, [cleanup(1)]);
+}
+
+#[test]
+fn a_second_request_without_answer_keeps_the_first_claim_too() {
+    let left = left_after(&[claiming(1), claimed(1), claiming(2)]);
+    assert_eq!(left.idempotency, Some(key(2)));
+    assert_eq!(left.claim, Some((claim(1), cleanup(1))));
+}
+
+#[test]
+fn refused_settings_are_looked_back_at() {
+    // The device's refusal may be a guess, and its failed state has to be found and reset by the next run too.
+    let steps = [claimed(1), Step::Applying, Step::Resetting];
+    assert!(left_after(&steps).applied);
+}
+
+#[test]
+fn what_a_device_says_of_itself_registers_nothing() {
+    let fact = Fact::Registered {
+        thing: Some("thing-1".into()),
+        principal: None,
+    };
+    let (source, at) = (Source::Device, None);
+    let evidence = Evidence { fact, source, at };
+    assert_eq!(left_after(&[Step::Evidence { evidence }]), Remains::default());
+}
+
+#[test]
+fn our_own_new_credential_is_no_earlier_one() {
+    let mut steps = journey()[..11].to_vec();
+    steps.push(Step::Snapshot {
+        snapshot: Snapshot {
+            known: true,
+            identity_key_sha256: None,
+            min_firmware: None,
+            owner: Owner::Us,
+            thing: Some(Thing {
+                name: "thing-1".into(),
+                version: 2,
+                principals: vec![Principal {
+                    id: "new".into(),
+                    status: PrincipalStatus::Active,
+                }],
+                connected: None,
+                connected_at: None,
+                connected_principal: None,
+            }),
+        },
+    });
+    assert_eq!(left_after(&steps).earlier, ["old"]);
+}
+
+#[test]
+fn only_an_end_with_everything_settled_leaves_nothing() {
+    let failed = |undone| {
+        finished(OutcomeRecord::Failed {
+            stage: Stage::Crediting,
+            fault: fault(),
+            undone,
+        })
+    };
+    let unknown = finished(OutcomeRecord::Unknown {
+        stage: Stage::Joining,
+        fault: fault(),
+    });
+    let after = |end: Step| left_after(&[claimed(1), Step::Applying, end]);
+    assert_eq!(after(failed(true)), Remains::default());
+    for end in [failed(false), unknown] {
+        let left = after(end);
+        assert!(left.applied && left.claim.is_some());
+    }
+}
