@@ -13,15 +13,17 @@ use std::time::Duration;
 
 use commission::device::Sighting;
 use commission::dialect;
+use commission::fault::Fault;
 use commission::finding::{Finder, Wanted};
 use commission::flow::{Batch, Dialects, Input, Job, JobId, Plan, Step};
 use commission::gatt::{GattTable, LinkError, PeripheralId};
-use commission::nearby::{Nearby, Surroundings};
+use commission::nearby::{FADE_AFTER, Nearby, Surroundings};
 use commission::policy::{Limits, Policy};
 use commission::secret::Entropy;
 use commission::time::Moment;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::{AbortHandle, JoinHandle, JoinSet};
+use tokio::time::timeout;
 
 use crate::journal;
 use crate::ports::{Clock, Cloud, Journal, JournalEntry, Link, Radio};
@@ -33,6 +35,10 @@ use crate::view::View;
 const FIND: Duration = Duration::from_secs(30);
 /// The view is published at most this often, however much happens: about sixty times a second.
 const PUBLISH_PACE: Duration = Duration::from_millis(16);
+/// Pause after the radio went deaf: an adapter that is off comes back when a person switches it on.
+const LISTEN_AGAIN: Duration = Duration::from_secs(2);
+/// Longest wait for links to be given back at the end; BlueZ takes two seconds for each, side by side.
+const GOODBYE: Duration = Duration::from_secs(6);
 
 /// What the engine works with.
 pub struct Parts {
@@ -60,6 +66,7 @@ pub struct Parts {
 pub struct Engine {
     requests: mpsc::UnboundedSender<Request>,
     views: watch::Receiver<Arc<View>>,
+    ending: oneshot::Sender<()>,
     task: JoinHandle<()>,
 }
 
@@ -68,10 +75,12 @@ impl Engine {
     pub fn start(parts: Parts) -> Self {
         let (requests, incoming) = mpsc::unbounded_channel();
         let (publish, views) = watch::channel(Arc::new(View::default()));
-        let task = tokio::spawn(Driver::new(parts, publish).run(incoming));
+        let (ending, ended) = oneshot::channel();
+        let task = tokio::spawn(Driver::new(parts, publish).run(incoming, ended));
         Self {
             requests,
             views,
+            ending,
             task,
         }
     }
@@ -88,19 +97,17 @@ impl Engine {
         self.views.clone()
     }
 
-    /// Stops all jobs, waits until each is in a named state and its link is given back, and ends the loop.
+    /// Stops all jobs, also those that were asked for a moment ago, waits until each is in a named state and its link
+    /// is given back, and ends the loop. The last view shows them all.
     pub async fn shutdown(self) {
         let Self {
             requests,
-            mut views,
+            ending,
             task,
+            ..
         } = self;
-        if requests.send(Request::CancelAll).is_ok() {
-            // An error means that the loop has ended already, which is what is waited for.
-            let _ = views
-                .wait_for(|view| view.jobs.iter().all(|job| job.is_over()))
-                .await;
-        }
+        // An error means that the loop has ended already, which is what is waited for.
+        let _ = ending.send(());
         drop(requests);
         if let Err(error) = task.await {
             tracing::error!(%error, "the engine's loop did not end well");
@@ -110,16 +117,18 @@ impl Engine {
 
 /// Why the loop woke up.
 enum Wake {
-    /// The flow gets this.
-    Input(JobId, Input),
+    /// The flow gets this, if the job is still in the run of it that asked.
+    Input(JobId, u64, Input),
     /// A connection stands; the number says for which attempt.
     Linked(JobId, u64, Box<dyn Link>),
     /// A result that only counts while this link is the job's link.
     OfLink(JobId, u64, Input),
     /// A device was heard.
     Heard(Sighting),
+    /// The radio listens.
+    Hearing(u64),
     /// The radio went deaf: it could not start, or its stream ended.
-    Deaf(Option<LinkError>),
+    Deaf(u64, Option<LinkError>),
     /// What the journal says of a job to resume.
     Remembered(JobId, Result<Vec<JournalEntry>, String>),
 }
@@ -128,6 +137,8 @@ enum Wake {
 struct Held {
     generation: u64,
     link: Option<Arc<dyn Link>>,
+    /// The attempt, which nobody needs any more once the job gives up.
+    attempt: AbortHandle,
 }
 
 struct Driver {
@@ -139,9 +150,19 @@ struct Driver {
     /// Devices that a job works on, so that no other order gets them.
     taken: BTreeMap<JobId, PeripheralId>,
     links: BTreeMap<JobId, Held>,
+    /// Links that are being given back.
+    goodbyes: JoinSet<()>,
+    /// Numbers links, runs of jobs and times of listening.
     generation: u64,
+    /// Of each job, its latest run: answers to an earlier one are about something else.
+    runs: BTreeMap<JobId, u64>,
+    /// Jobs whose entries are being read.
+    remembering: BTreeSet<JobId>,
+    ending: bool,
     wanted_listening: bool,
-    ears: Option<JoinHandle<()>>,
+    ears: Option<(u64, JoinHandle<()>)>,
+    /// After trouble: when to listen again.
+    listen_at: Option<Moment>,
     wakes: mpsc::UnboundedSender<Wake>,
     woken: mpsc::UnboundedReceiver<Wake>,
     view: View,
@@ -159,9 +180,14 @@ impl Driver {
             around: Surroundings::new(dialect::recognise),
             taken: BTreeMap::new(),
             links: BTreeMap::new(),
+            goodbyes: JoinSet::new(),
             generation: 0,
+            runs: BTreeMap::new(),
+            remembering: BTreeSet::new(),
+            ending: false,
             wanted_listening: false,
             ears: None,
+            listen_at: None,
             wakes,
             woken,
             view: View::default(),
@@ -171,16 +197,24 @@ impl Driver {
         }
     }
 
-    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>) {
+    async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>, ended: oneshot::Receiver<()>) {
         let clock = Arc::clone(&self.parts.clock);
-        loop {
+        let mut asked = true;
+        tokio::pin!(ended);
+        while asked || !self.is_quiet() {
             let timeout = self.next_timeout();
             tokio::select! {
-                request = requests.recv() => match request {
+                request = requests.recv(), if asked => match request {
                     Some(request) => self.take(request),
-                    None => break,
+                    None => asked = false,
+                },
+                end = &mut ended, if !self.ending => match end {
+                    Ok(()) => self.end(),
+                    // The engine was dropped.
+                    Err(_) => break,
                 },
                 Some(wake) = self.woken.recv() => self.wake(wake),
+                Some(_) = self.goodbyes.join_next() => {}
                 () = async {
                     match timeout {
                         Some(moment) => clock.sleep_until(moment).await,
@@ -191,19 +225,37 @@ impl Driver {
             self.settle();
         }
         self.stop_ears();
-        for held in std::mem::take(&mut self.links).into_values() {
-            if let Some(link) = held.link {
-                link.disconnect().await;
-            }
+        self.publish.send_replace(Arc::new(self.view.clone()));
+        for job in self.links.keys().copied().collect::<Vec<_>>() {
+            self.give_back(job);
+        }
+        let goodbyes = async { while self.goodbyes.join_next().await.is_some() {} };
+        if timeout(GOODBYE, goodbyes).await.is_err() {
+            tracing::warn!("not every link was given back in time");
         }
     }
 
+    /// Nothing more is begun, and what runs is stopped.
+    fn end(&mut self) {
+        self.ending = true;
+        self.take(Request::CancelAll);
+    }
+
+    /// Whether every job has ended, so that the loop may.
+    fn is_quiet(&self) -> bool {
+        self.ending && self.finder.is_empty() && self.batch.running().next().is_none()
+    }
+
     fn next_timeout(&self) -> Option<Moment> {
+        let now = self.parts.clock.now();
+        let fades = |device: &Nearby| Some(device.heard + FADE_AFTER).filter(|at| *at > now);
         [
             self.batch.poll_timeout(),
             self.finder.poll_timeout(),
             self.around.poll_timeout(),
+            self.around.devices().filter_map(fades).min(),
             self.publish_at,
+            self.listen_at,
         ]
         .into_iter()
         .flatten()
@@ -234,6 +286,9 @@ impl Driver {
     }
 
     fn order(&mut self, job: JobId, order: Order) {
+        if self.is_in_work(job) {
+            return;
+        }
         let (wanted, name) = match &order.target {
             Target::Peripheral(id) => {
                 let name = self.around.get(id).and_then(|device| device.name.clone());
@@ -249,14 +304,36 @@ impl Driver {
             name,
             order.serial.as_ref().map(|serial| serial.as_str().to_owned()),
         );
+        if self.ending {
+            self.show_not_begun(job, &Fault::Cancelled, true);
+            return;
+        }
         self.finder.add(job, wanted, self.parts.clock.now() + FIND);
         self.orders.insert(job, order);
+        // What the radio says now is worth more than what it said last.
+        self.listen_at = None;
+    }
+
+    /// Whether a job has not ended, so that it cannot be begun again.
+    fn is_in_work(&self, job: JobId) -> bool {
+        let in_work = self
+            .view
+            .jobs
+            .iter()
+            .any(|shown| shown.id == job && !shown.is_over());
+        if in_work {
+            tracing::warn!(job = %job.0, "the job is in work already");
+        }
+        in_work
     }
 
     fn cancel(&mut self, job: JobId) {
         if self.finder.remove(job) {
             self.orders.remove(&job);
-            self.show_never_found(job, &commission::fault::Fault::Cancelled);
+            self.show_not_begun(job, &Fault::Cancelled, true);
+        } else if self.remembering.remove(&job) {
+            // What an earlier run left is as it was.
+            self.show_not_begun(job, &Fault::Cancelled, false);
         } else {
             self.feed(job, Input::Cancel);
         }
@@ -269,7 +346,11 @@ impl Driver {
 
     fn wake(&mut self, wake: Wake) {
         match wake {
-            Wake::Input(job, input) => self.feed(job, input),
+            Wake::Input(job, run, input) => {
+                if self.runs.get(&job) == Some(&run) {
+                    self.feed(job, input);
+                }
+            }
             Wake::Linked(job, generation, link) => self.linked(job, generation, link),
             Wake::OfLink(job, generation, input) => {
                 if self
@@ -282,12 +363,19 @@ impl Driver {
             }
             Wake::Heard(sighting) => {
                 self.around.hear(&sighting);
-                self.view.radio_trouble = None;
                 self.show_nearby();
             }
-            Wake::Deaf(trouble) => {
-                self.ears = None;
-                self.show_deaf(trouble.as_ref());
+            Wake::Hearing(generation) => {
+                if self.listens_as(generation) {
+                    self.show_listening(true, None);
+                }
+            }
+            Wake::Deaf(generation, trouble) => {
+                if self.listens_as(generation) {
+                    self.ears = None;
+                    self.listen_at = Some(self.parts.clock.now() + LISTEN_AGAIN);
+                    self.show_deaf(trouble.as_ref());
+                }
             }
             Wake::Remembered(job, entries) => self.resume(job, entries),
         }
@@ -297,13 +385,14 @@ impl Driver {
     fn settle(&mut self) {
         let now = self.parts.clock.now();
         self.around.handle_timeout(now);
+        self.show_nearby();
         let taken: BTreeSet<PeripheralId> = self.taken.values().cloned().collect();
         for (job, device) in self.finder.settle(&self.around, &taken) {
             self.begin(job, &device);
         }
         for job in self.finder.handle_timeout(now) {
             self.orders.remove(&job);
-            self.show_never_found(job, &commission::fault::Fault::NotAdvertising);
+            self.show_not_begun(job, &Fault::NotAdvertising, true);
         }
         self.batch.handle_timeout(now, self.parts.entropy.as_mut());
         while let Some((job, action)) = self.batch.poll_action() {
@@ -312,7 +401,7 @@ impl Driver {
         while let Some((job, event)) = self.batch.poll_event() {
             self.show(job, &event);
         }
-        self.tend_ears();
+        self.tend_ears(now);
         self.publish_when_due(now);
     }
 
@@ -345,12 +434,19 @@ impl Driver {
 
     fn add(&mut self, job: Job) {
         let id = job.id();
+        self.generation += 1;
+        self.runs.insert(id, self.generation);
         if !self.batch.add(job) {
             tracing::warn!(job = %id.0, "the job is in work already");
         }
     }
 
-    fn remember(&self, job: JobId) {
+    fn remember(&mut self, job: JobId) {
+        if self.is_in_work(job) || self.ending {
+            return;
+        }
+        self.show_ordered(job, job.0.to_string(), None);
+        self.remembering.insert(job);
         let (journal, wakes) = (Arc::clone(&self.parts.journal), self.wakes.clone());
         tokio::spawn(async move {
             let entries = journal.entries(job).await.map_err(|error| error.to_string());
@@ -359,11 +455,13 @@ impl Driver {
     }
 
     fn resume(&mut self, job: JobId, entries: Result<Vec<JournalEntry>, String>) {
+        if !self.remembering.remove(&job) {
+            return;
+        }
         let entries = match entries {
             Ok(entries) => entries,
             Err(error) => {
-                self.show_ordered(job, job.0.to_string(), None);
-                self.show_never_found(job, &commission::fault::Fault::Journal(error));
+                self.show_not_begun(job, &Fault::Journal(error), false);
                 return;
             }
         };
@@ -384,10 +482,11 @@ impl Driver {
             _ => None,
         });
         let Some((peripheral, name, dialect, serial, purpose)) = started else {
-            tracing::warn!(job = %job.0, "the journal has no such job");
+            self.show_not_begun(job, &Fault::Journal("it has no such job".into()), false);
             return;
         };
         self.show_ordered(job, name.clone(), serial.as_ref().map(ToString::to_string));
+        self.taken.insert(job, peripheral.clone());
         let plan = Plan {
             job,
             peripheral,
@@ -404,40 +503,47 @@ impl Driver {
         self.add(Job::resume(plan, journal::remains(&entries), self.dialects()));
     }
 
-    /// The radio listens while a person or an order wants it to.
-    fn tend_ears(&mut self) {
-        let wanted = self.wanted_listening || !self.finder.is_empty();
-        if wanted && self.ears.is_none() && self.view.radio_trouble.is_none() {
-            self.view.listening = true;
-            self.ears = Some(tokio::spawn(listen(
-                Arc::clone(&self.parts.radio),
-                self.wakes.clone(),
-            )));
-        } else if !wanted {
+    /// The radio listens while a person or an order wants it to, and tries again after trouble.
+    fn tend_ears(&mut self, now: Moment) {
+        if !self.wanted_listening && self.finder.is_empty() {
             self.stop_ears();
-            self.view.listening = false;
-            self.view.radio_trouble = None;
+            self.listen_at = None;
+            self.show_listening(false, None);
+        } else if self.ears.is_none() && self.listen_at.is_none_or(|at| at <= now) {
+            self.listen_at = None;
+            self.generation += 1;
+            let listening = listen(Arc::clone(&self.parts.radio), self.generation, self.wakes.clone());
+            self.ears = Some((self.generation, tokio::spawn(listening)));
         }
     }
 
+    /// Whether this is the present time of listening, and not one that was broken off.
+    fn listens_as(&self, generation: u64) -> bool {
+        self.ears
+            .as_ref()
+            .is_some_and(|(present, _)| *present == generation)
+    }
+
     fn stop_ears(&mut self) {
-        if let Some(ears) = self.ears.take() {
+        if let Some((_, ears)) = self.ears.take() {
             ears.abort();
         }
     }
 }
 
-async fn listen(radio: Arc<dyn Radio>, wakes: mpsc::UnboundedSender<Wake>) {
+async fn listen(radio: Arc<dyn Radio>, generation: u64, wakes: mpsc::UnboundedSender<Wake>) {
     let trouble = match radio.scan().await {
         Ok(mut sightings) => {
-            while let Some(sighting) = sightings.recv().await {
-                if wakes.send(Wake::Heard(sighting)).is_err() {
-                    return;
-                }
+            let mut stands = wakes.send(Wake::Hearing(generation)).is_ok();
+            while stands && let Some(sighting) = sightings.recv().await {
+                stands = wakes.send(Wake::Heard(sighting)).is_ok();
             }
             None
         }
         Err(error) => Some(error),
     };
-    let _ = wakes.send(Wake::Deaf(trouble));
+    let _ = wakes.send(Wake::Deaf(generation, trouble));
 }
+
+#[cfg(test)]
+mod tests;

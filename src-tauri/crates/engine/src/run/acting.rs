@@ -74,34 +74,36 @@ impl Driver {
     /// Runs something and hands what it gives to the flow.
     fn later(&self, job: JobId, work: impl Future<Output = Input> + Send + 'static) {
         let wakes = self.wakes.clone();
+        let run = self.runs.get(&job).copied().unwrap_or_default();
         tokio::spawn(async move {
             // An error means that the engine has stopped, and nobody wants the result.
-            let _ = wakes.send(Wake::Input(job, work.await));
+            let _ = wakes.send(Wake::Input(job, run, work.await));
         });
     }
 
     fn connect(&mut self, job: JobId, peripheral: PeripheralId) {
         self.generation += 1;
         let generation = self.generation;
-        self.links.insert(
-            job,
-            Held {
-                generation,
-                link: None,
-            },
-        );
         let (radio, wakes, limit) = (
             Arc::clone(&self.parts.radio),
             self.wakes.clone(),
             self.parts.limits.link,
         );
-        tokio::spawn(async move {
+        let attempt = tokio::spawn(async move {
             let wake = match radio.connect(&peripheral, limit).await {
                 Ok(link) => Wake::Linked(job, generation, link),
                 Err(error) => Wake::OfLink(job, generation, Input::NotLinked(error)),
             };
             let _ = wakes.send(wake);
         });
+        self.links.insert(
+            job,
+            Held {
+                generation,
+                link: None,
+                attempt: attempt.abort_handle(),
+            },
+        );
     }
 
     pub(super) fn linked(&mut self, job: JobId, generation: u64, link: Box<dyn Link>) {
@@ -112,7 +114,7 @@ impl Driver {
             .filter(|held| held.generation == generation)
         else {
             // The job gave up meanwhile; the device must not stay connected for nobody.
-            tokio::spawn(async move { link.disconnect().await });
+            self.goodbyes.spawn(async move { link.disconnect().await });
             return;
         };
         let (lost, wakes, table) = (link.lost(), self.wakes.clone(), link.table().clone());
@@ -125,16 +127,28 @@ impl Driver {
     }
 
     fn disconnect(&mut self, job: JobId) {
-        if let Some(link) = self.links.remove(&job).and_then(|held| held.link) {
-            tokio::spawn(async move { link.disconnect().await });
-        }
+        self.give_back(job);
         self.feed(job, Input::Unlinked);
+    }
+
+    /// Gives a job's link back, or breaks off the attempt: the radio makes one at a time, and others wait.
+    pub(super) fn give_back(&mut self, job: JobId) {
+        let Some(held) = self.links.remove(&job) else {
+            return;
+        };
+        match held.link {
+            Some(link) => {
+                self.goodbyes.spawn(async move { link.disconnect().await });
+            }
+            None => held.attempt.abort(),
+        }
     }
 
     fn gatt(&mut self, job: JobId, op: GattOp) {
         let Some(Held {
             generation,
             link: Some(link),
+            ..
         }) = self.links.get(&job)
         else {
             self.feed(job, Input::Gatt(Err(LinkError::NotConnected)));

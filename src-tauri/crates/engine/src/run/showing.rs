@@ -16,24 +16,28 @@ use crate::view::{
 
 impl Driver {
     pub(super) fn show_ordered(&mut self, id: JobId, name: String, serial: Option<String>) {
-        self.view.jobs.retain(|job| job.id != id);
-        self.view.jobs.push(JobView::new(id, name, serial));
+        let shown = JobView::new(id, name, serial);
+        match self.view.jobs.iter_mut().find(|job| job.id == id) {
+            Some(job) => *job = shown,
+            None => self.view.jobs.push(shown),
+        }
         self.mark_changed();
     }
 
-    /// An order that ended before any device was touched; nothing of it is in the journal.
-    pub(super) fn show_never_found(&mut self, job: JobId, fault: &Fault) {
+    /// A job that ended before anything was begun; nothing of this is in the journal. `undone` is false where an
+    /// earlier run may have left something.
+    pub(super) fn show_not_begun(&mut self, job: JobId, fault: &Fault, undone: bool) {
         let outcome = Outcome::Failed {
             stage: Stage::Found,
             fault: fault.clone(),
-            undone: true,
+            undone,
         };
         self.show(job, &Event::Finished(outcome));
     }
 
     pub(super) fn show_nearby(&mut self) {
         let now = self.parts.clock.now();
-        self.view.nearby = self
+        let nearby: Vec<NearbyView> = self
             .around
             .devices()
             .map(|device| NearbyView {
@@ -45,21 +49,30 @@ impl Driver {
                 fading: device.is_fading(now),
             })
             .collect();
-        self.mark_changed();
+        if nearby != self.view.nearby {
+            self.view.nearby = nearby;
+            self.mark_changed();
+        }
+    }
+
+    pub(super) fn show_listening(&mut self, listening: bool, trouble: Option<Failure>) {
+        if (self.view.listening, &self.view.radio_trouble) != (listening, &trouble) {
+            (self.view.listening, self.view.radio_trouble) = (listening, trouble);
+            self.mark_changed();
+        }
     }
 
     pub(super) fn show_deaf(&mut self, trouble: Option<&LinkError>) {
-        self.view.listening = false;
-        self.view.radio_trouble = trouble.map(|error| Failure::from(&Fault::Link(error.clone())));
+        let words = trouble.map(|error| Failure::from(&Fault::Link(error.clone())));
+        self.show_listening(false, words);
         if let Some(error) = trouble {
             let waiting: Vec<JobId> = self.orders.keys().copied().collect();
             for job in waiting {
                 self.finder.remove(job);
                 self.orders.remove(&job);
-                self.show_never_found(job, &Fault::Link(error.clone()));
+                self.show_not_begun(job, &Fault::Link(error.clone()), true);
             }
         }
-        self.mark_changed();
     }
 
     pub(super) fn show(&mut self, id: JobId, event: &Event) {

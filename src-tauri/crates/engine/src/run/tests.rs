@@ -1,0 +1,367 @@
+//! The loop at its edges: a radio that comes and goes, links and attempts given back, the end.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use async_trait::async_trait;
+use commission::claim::{Claim, ClaimId, ClaimRequest, CleanupHandle, Purpose};
+use commission::device::Serial;
+use commission::evidence::{Observation, Snapshot, Thing};
+use commission::fault::CloudError;
+use commission::flow::{OutcomeRecord, Stage};
+use commission::gatt::GattOp;
+use std::pin::Pin;
+use uuid::Uuid;
+
+use super::*;
+use crate::fixtures::TestClock;
+use crate::ports::{Adapter, JournalError, Preflight};
+use crate::view::JobView;
+
+/// An air in which one device may be heard, and a stack that does as the test says.
+#[derive(Default)]
+struct Air {
+    off: AtomicBool,
+    scans: AtomicUsize,
+    listener: Mutex<Option<mpsc::Sender<Sighting>>>,
+    /// Connecting takes for ever.
+    silent: AtomicBool,
+    attempts: AtomicUsize,
+    broken_off: AtomicBool,
+    given_back: AtomicBool,
+}
+
+struct SharedAir(Arc<Air>);
+
+#[async_trait]
+impl Radio for SharedAir {
+    async fn adapters(&self) -> Result<Vec<Adapter>, LinkError> {
+        Ok(Vec::new())
+    }
+
+    async fn scan(&self) -> Result<mpsc::Receiver<Sighting>, LinkError> {
+        self.0.scans.fetch_add(1, Ordering::SeqCst);
+        if self.0.off.load(Ordering::SeqCst) {
+            return Err(LinkError::AdapterOff);
+        }
+        let (listener, sightings) = mpsc::channel(16);
+        *self.0.listener.lock().unwrap() = Some(listener);
+        Ok(sightings)
+    }
+
+    async fn connect(&self, _: &PeripheralId, _: Duration) -> Result<Box<dyn Link>, LinkError> {
+        struct Attempt<'a>(&'a Air);
+        impl Drop for Attempt<'_> {
+            fn drop(&mut self) {
+                self.0.broken_off.store(true, Ordering::SeqCst);
+            }
+        }
+        self.0.attempts.fetch_add(1, Ordering::SeqCst);
+        if self.0.silent.load(Ordering::SeqCst) {
+            let _attempt = Attempt(&self.0);
+            std::future::pending::<()>().await;
+        }
+        Ok(Box::new(SlowLink(Arc::clone(&self.0), GattTable::default())))
+    }
+}
+
+/// A link that never answers and takes its time to be given back.
+struct SlowLink(Arc<Air>, GattTable);
+
+#[async_trait]
+impl Link for SlowLink {
+    fn table(&self) -> &GattTable {
+        &self.1
+    }
+
+    async fn perform(&self, _: &GattOp) -> Result<Vec<u8>, LinkError> {
+        std::future::pending().await
+    }
+
+    fn lost(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::pending())
+    }
+
+    async fn disconnect(&self) {
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        self.0.given_back.store(true, Ordering::SeqCst);
+    }
+}
+
+struct NoCloud;
+
+#[async_trait]
+impl Cloud for NoCloud {
+    async fn preflight(&self) -> Result<Preflight, CloudError> {
+        Err(CloudError::SignedOut)
+    }
+    async fn snapshot(&self, _: &Serial) -> Result<Snapshot, CloudError> {
+        Err(CloudError::SignedOut)
+    }
+    async fn issue(&self, _: &ClaimRequest) -> Result<Claim, CloudError> {
+        Err(CloudError::SignedOut)
+    }
+    async fn observe(&self, _: &ClaimId, _: u64) -> Result<Observation, CloudError> {
+        Err(CloudError::SignedOut)
+    }
+    async fn retire(&self, _: &CleanupHandle) -> Result<(), CloudError> {
+        Err(CloudError::SignedOut)
+    }
+    async fn deactivate(&self, _: &str, _: &str) -> Result<Thing, CloudError> {
+        Err(CloudError::SignedOut)
+    }
+    async fn release(&self, _: &str, _: &ClaimId) -> Result<(), CloudError> {
+        Err(CloudError::SignedOut)
+    }
+}
+
+/// Takes everything and remembers nothing.
+struct Forgetful;
+
+#[async_trait]
+impl Journal for Forgetful {
+    async fn append(&self, _: JobId, _: &str, _: &Step) -> Result<(), JournalError> {
+        Ok(())
+    }
+    async fn entries(&self, _: JobId) -> Result<Vec<JournalEntry>, JournalError> {
+        Ok(Vec::new())
+    }
+    async fn jobs(&self) -> Result<Vec<JournalEntry>, JournalError> {
+        Ok(Vec::new())
+    }
+    async fn unfinished(&self) -> Result<Vec<JobId>, JournalError> {
+        Ok(Vec::new())
+    }
+    async fn verify(&self) -> Result<u64, JournalError> {
+        Ok(0)
+    }
+}
+
+struct Zeros;
+
+impl Entropy for Zeros {
+    fn fill(&mut self, bytes: &mut [u8]) {
+        bytes.fill(0);
+    }
+}
+
+struct Bench {
+    engine: Engine,
+    air: Arc<Air>,
+    clock: Arc<TestClock>,
+}
+
+impl Bench {
+    fn new() -> Self {
+        let (air, clock) = (Arc::new(Air::default()), Arc::new(TestClock::default()));
+        let engine = Engine::start(Parts {
+            radio: Arc::new(SharedAir(Arc::clone(&air))),
+            cloud: Arc::new(NoCloud),
+            journal: Arc::new(Forgetful),
+            clock: clock.clone(),
+            entropy: Box::new(Zeros),
+            makers: Vec::new(),
+            person: "anna".into(),
+            policy: Policy::default(),
+            limits: Limits::default(),
+        });
+        Self { engine, air, clock }
+    }
+
+    /// Lets the loop run, its clock going on in small steps, until this holds.
+    async fn until(&self, holds: impl Fn(&View) -> bool) -> Arc<View> {
+        let views = self.engine.views();
+        timeout(Duration::from_secs(20), async {
+            loop {
+                let view = Arc::clone(&views.borrow());
+                if holds(&view) {
+                    return view;
+                }
+                self.clock.advance(Duration::from_millis(20));
+                for _ in 0..20 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        })
+        .await
+        .expect("it comes about")
+    }
+
+    async fn hear(&self) {
+        let listener = self
+            .air
+            .listener
+            .lock()
+            .unwrap()
+            .clone()
+            .expect("the radio listens");
+        let sighting = Sighting {
+            peripheral: PeripheralId("one".into()),
+            name: Some("PROV_1".into()),
+            services: vec![dialect::espressif::advert::COMPONENT_SERVICE],
+            manufacturer: BTreeMap::new(),
+            service_data: BTreeMap::new(),
+            rssi: Some(-50),
+            at: self.clock.now(),
+        };
+        listener.send(sighting).await.unwrap();
+    }
+
+    fn commission(&self, number: u128) {
+        let order = Order {
+            target: Target::Name("PROV_1".into()),
+            serial: None,
+            pop: None,
+            username: None,
+            network: None,
+            purpose: Purpose::New,
+        };
+        self.engine
+            .request(Request::Commission(job(number), Box::new(order)));
+    }
+}
+
+fn job(number: u128) -> JobId {
+    JobId(Uuid::from_u128(number))
+}
+
+fn code(job: &JobView) -> Option<&str> {
+    match job.outcome.as_ref()? {
+        OutcomeRecord::Failed { fault, .. } | OutcomeRecord::Unknown { fault, .. } => Some(&fault.code),
+        OutcomeRecord::Done { .. } => Some("done"),
+    }
+}
+
+#[tokio::test]
+async fn an_engine_that_ends_right_after_an_order_ends_the_order_by_name() {
+    let bench = Bench::new();
+    let views = bench.engine.views();
+    bench.commission(1);
+    bench.engine.shutdown().await;
+    let view = views.borrow().clone();
+    let codes: Vec<_> = view.jobs.iter().map(code).collect();
+    assert_eq!(codes, [Some("cancelled")]);
+}
+
+#[tokio::test]
+async fn the_end_waits_until_a_link_is_given_back() {
+    let bench = Bench::new();
+    bench.commission(1);
+    bench.until(|view| view.listening).await;
+    bench.hear().await;
+    bench
+        .until(|view| view.jobs.iter().any(|job| !job.stages.is_empty()))
+        .await;
+    while bench.air.attempts.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let (air, views) = (Arc::clone(&bench.air), bench.engine.views());
+    bench.engine.shutdown().await;
+    assert!(air.given_back.load(Ordering::SeqCst));
+    assert!(views.borrow().jobs.iter().all(JobView::is_over));
+}
+
+#[tokio::test]
+async fn an_attempt_to_connect_is_broken_off_with_its_job() {
+    let bench = Bench::new();
+    bench.air.silent.store(true, Ordering::SeqCst);
+    bench.commission(1);
+    bench.until(|view| view.listening).await;
+    bench.hear().await;
+    let air = Arc::clone(&bench.air);
+    bench.until(|_| air.attempts.load(Ordering::SeqCst) > 0).await;
+    bench.engine.request(Request::Cancel(job(1)));
+    bench.until(|view| view.jobs.iter().all(JobView::is_over)).await;
+    bench.until(|_| air.broken_off.load(Ordering::SeqCst)).await;
+    bench.engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_device_that_falls_silent_fades_and_leaves_the_list_without_another_being_heard() {
+    let bench = Bench::new();
+    bench.engine.request(Request::Listen);
+    bench.until(|view| view.listening).await;
+    bench.hear().await;
+    bench.until(|view| view.nearby.len() == 1).await;
+    bench
+        .until(|view| view.nearby.iter().all(|device| device.fading))
+        .await;
+    bench.until(|view| view.nearby.is_empty()).await;
+    bench.engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn an_adapter_that_is_switched_on_again_is_listened_to_without_being_asked() {
+    let bench = Bench::new();
+    bench.air.off.store(true, Ordering::SeqCst);
+    bench.engine.request(Request::Listen);
+    bench.until(|view| view.radio_trouble.is_some()).await;
+
+    // Meanwhile an order learns the reason, and not that its device was not heard.
+    bench.commission(1);
+    let view = bench
+        .until(|view| !view.jobs.is_empty() && view.jobs.iter().all(JobView::is_over))
+        .await;
+    assert_ne!(code(&view.jobs[0]), Some("not-advertising"));
+
+    bench.air.off.store(false, Ordering::SeqCst);
+    let view = bench.until(|view| view.listening).await;
+    assert_eq!(view.radio_trouble, None);
+    bench.engine.request(Request::StopListening);
+    bench.until(|view| !view.listening).await;
+    bench.engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_radio_that_stays_off_is_not_asked_in_a_loop() {
+    let bench = Bench::new();
+    bench.air.off.store(true, Ordering::SeqCst);
+    bench.engine.request(Request::Listen);
+    bench.until(|view| view.radio_trouble.is_some()).await;
+    let (before, began) = (bench.air.scans.load(Ordering::SeqCst), bench.clock.now());
+    bench
+        .until(|_| bench.clock.now().since(began) >= LISTEN_AGAIN * 5)
+        .await;
+    let asked = bench.air.scans.load(Ordering::SeqCst) - before;
+    assert!((3..=6).contains(&asked), "{asked}");
+    bench.engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_job_that_the_journal_does_not_know_ends_and_is_not_called_undone() {
+    let bench = Bench::new();
+    bench.engine.request(Request::Resume(job(9)));
+    let view = bench
+        .until(|view| !view.jobs.is_empty() && view.jobs.iter().all(JobView::is_over))
+        .await;
+    assert!(matches!(
+        &view.jobs[0].outcome,
+        Some(OutcomeRecord::Failed {
+            stage: Stage::Found,
+            undone: false,
+            ..
+        })
+    ));
+    bench.engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_job_in_work_is_not_begun_again() {
+    let bench = Bench::new();
+    bench.air.silent.store(true, Ordering::SeqCst);
+    bench.commission(1);
+    bench.until(|view| view.listening).await;
+    bench.hear().await;
+    bench
+        .until(|view| view.jobs.iter().any(|job| !job.stages.is_empty()))
+        .await;
+    bench.engine.request(Request::Resume(job(1)));
+    bench.commission(1);
+    bench.engine.request(Request::Listen);
+    let view = bench.until(|view| view.listening).await;
+    assert_eq!(view.jobs.len(), 1);
+    assert!(!view.jobs[0].stages.is_empty(), "its story is still told");
+    bench.engine.shutdown().await;
+}
