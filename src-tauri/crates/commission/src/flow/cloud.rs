@@ -26,6 +26,8 @@ const GONE: [&str; 2] = ["principal-not-found", "thing-not-found"];
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
     serial: Option<Serial>,
+    /// About which device the last question was; a snapshot does not say.
+    asked: Option<Serial>,
     attempt: Attempt,
     result: Option<Result<Snapshot, Fault>>,
 }
@@ -170,6 +172,11 @@ impl Context {
         if !self.lookup.attempt.is_under_way() {
             return;
         }
+        if self.lookup.asked != self.lookup.serial {
+            self.lookup.attempt.end();
+            self.lookup.attempt.want();
+            return;
+        }
         match result {
             Ok(snapshot) => {
                 self.lookup.attempt.end();
@@ -308,6 +315,7 @@ impl Context {
             && let Some(serial) = self.lookup.serial.clone()
         {
             self.lookup.attempt.ask(now);
+            self.lookup.asked = Some(serial.clone());
             self.act(Action::Snapshot(serial));
             return true;
         }

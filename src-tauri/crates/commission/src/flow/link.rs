@@ -144,8 +144,15 @@ impl Context {
         self.look_up_label();
         self.actions
             .push_back(Action::Connect(self.plan.peripheral.clone()));
+        // A radio makes one connection at a time and gives each its own time, so that this one may have to wait for all
+        // others of the batch: a device that is gone must not use up the time of those that are here.
+        let turns = if self.in_batch {
+            u32::from(self.plan.policy.links.max(1))
+        } else {
+            1
+        };
         self.link = Link::Connecting {
-            deadline: self.now + self.plan.limits.link,
+            deadline: self.now + self.plan.limits.link * turns,
         };
         true
     }

@@ -228,7 +228,8 @@ impl Context {
                 self.undo_unwanted(claim);
             }
             Err(error) => {
-                asking.tried |= error.is_passing();
+                // What came and could not be read may have been a claim as well.
+                asking.tried |= error.is_passing() || matches!(error, CloudError::Nonsense(_));
                 if asking.attempt.fail(&error, self.now, &self.plan.limits) {
                     return;
                 }

@@ -51,6 +51,26 @@ fn one_devices_trouble_stays_its_own() {
 }
 
 #[test]
+fn a_device_that_is_gone_does_not_use_up_the_time_of_those_behind_it() {
+    let mut site = site(4, 4, |number, plan, device| {
+        if number == 1 {
+            device.advertises = false;
+            device.connect_takes = plan.limits.link - ms(1);
+        }
+    });
+    site.radio_free = Some(site.now);
+    site.run();
+    assert_eq!(outcomes(&site), [false, true, true, true]);
+    for number in 2..=4 {
+        let events = &site.posts.get(&job_id(number)).unwrap().events;
+        assert!(
+            !events.iter().any(|event| matches!(event, Event::Retrying { .. })),
+            "device {number} lost its attempt to another's: {events:?}"
+        );
+    }
+}
+
+#[test]
 fn a_link_is_free_for_the_next_while_a_device_enrols() {
     let mut site = site(1, 2, |_, _, device| device.capabilities.enrol_status = false);
     site.run_while(|site| {

@@ -315,6 +315,18 @@ fn a_lost_answer_to_a_claim_request_makes_no_second_claim() {
 }
 
 #[test]
+fn a_claim_that_came_and_could_not_be_read_is_not_called_undone() {
+    let (mut site, plan, device) = Site::one();
+    site.cloud
+        .troubles
+        .push((Call::Issue, CloudTrouble::GarbledAnswer));
+    site.start(plan, device);
+    let (stage, _, undone) = failed(&site.run());
+    assert_eq!((stage, undone), (Stage::Crediting, false));
+    assert_eq!(site.cloud.issued.len(), 1);
+}
+
+#[test]
 fn a_cloud_that_stays_away_ends_the_job_by_name() {
     let table = [
         (Call::Snapshot, true, Stage::Identifying),

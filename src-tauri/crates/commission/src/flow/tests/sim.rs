@@ -116,6 +116,8 @@ pub(super) enum CloudTrouble {
     Error(CloudError),
     /// It was done, and the answer is lost.
     LostAnswer,
+    /// It was done, and the answer cannot be read.
+    GarbledAnswer,
     /// Nothing ever comes back.
     Silence,
 }
@@ -162,6 +164,8 @@ pub(super) struct Device {
     /// What the next command of a kind comes to instead.
     pub(super) instead: Vec<(Kind, Report)>,
     pub(super) failed_connects: VecDeque<LinkError>,
+    /// How long it takes to connect, or to give that up.
+    pub(super) connect_takes: Duration,
     wifi: Wifi,
     settings: Option<Network>,
     claim: Option<Claim>,
@@ -212,6 +216,7 @@ impl Device {
             troubles: BTreeMap::new(),
             instead: Vec::new(),
             failed_connects: VecDeque::new(),
+            connect_takes: ms(400),
             wifi: Wifi::Ready,
             settings: None,
             claim: None,
@@ -515,6 +520,8 @@ pub(super) struct Site {
     random: u64,
     links: usize,
     pub(super) most_links: usize,
+    /// A radio that makes one connection after another: when it is free. `None` makes all at once.
+    pub(super) radio_free: Option<Moment>,
 }
 
 impl Site {
@@ -533,6 +540,7 @@ impl Site {
             random: 7,
             links: usize::from(links),
             most_links: 0,
+            radio_free: None,
         }
     }
 
@@ -1047,7 +1055,15 @@ impl Site {
                     None if !post.device.advertises => Input::NotLinked(LinkError::OutOfReach),
                     None => Input::Linked(GattTable::default()),
                 };
-                self.after(ms(400), Coming::Input(job, 0, input));
+                let takes = post.device.connect_takes;
+                let wait = match &mut self.radio_free {
+                    None => takes,
+                    Some(free) => {
+                        *free = (*free).max(self.now) + takes;
+                        free.since(self.now)
+                    }
+                };
+                self.after(wait, Coming::Input(job, 0, input));
             }
             Action::Disconnect => {
                 self.end_link(job);
@@ -1141,6 +1157,7 @@ impl Site {
             Some(CloudTrouble::Silence) => return,
             Some(CloudTrouble::Error(error)) => Some((error, false)),
             Some(CloudTrouble::LostAnswer) => Some((CloudError::Unreachable("reset".into()), true)),
+            Some(CloudTrouble::GarbledAnswer) => Some((CloudError::Nonsense("no JSON".into()), true)),
         };
         if let Some((error, false)) = &failure {
             let input = failed(call, error.clone());
