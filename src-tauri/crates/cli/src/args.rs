@@ -138,12 +138,12 @@ pub(crate) enum Network {
 }
 
 #[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["device", "labels"]))]
 pub(crate) struct Commission {
     /// The device's advertised name; its label is asked for.
-    #[arg(required_unless_present = "labels")]
     pub(crate) device: Option<String>,
     /// A CSV or JSON file of labels: name, serial, pop, username, network, or the text of the QR code as label.
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["device", "serial"])]
+    #[arg(long, value_name = "FILE", conflicts_with = "serial")]
     pub(crate) labels: Option<PathBuf>,
     /// The network to join; the profile's default, or a question, where absent.
     #[arg(long, value_name = "SSID")]

@@ -1,19 +1,19 @@
 //! `fieldkey doctor`: everything that work needs, looked at before anybody climbs a ladder.
 
+use std::sync::Arc;
+
 use engine::doctor::{Doctor, Finding, Health, Organisation, Part};
-use engine::ports::{Cloud, Journal};
+use engine::ports::{Cloud, Journal, Vault};
 use engine::signin::SignIn;
-use engine::vault;
+use engine::vault::KeyringVault;
 
 use crate::exit::{Ended, Exit};
 use crate::setup::{Base, Setup};
 
 /// Looks, and says what to do about each thing that is not well.
 pub(crate) async fn run(base: &Base) -> Result<(), Ended> {
-    let (vault, trouble) = vault::detect().await;
-    if let Some(trouble) = trouble {
-        base.out.warn("keyring", &trouble.to_string());
-    }
+    // The keyring itself, not what stands in for it where there is none: that is one of the findings.
+    let vault: Arc<dyn Vault> = Arc::new(KeyringVault);
     let radio = base.radio();
     let journal = base.open_journal();
     let setup = base.clone().with_profile();
@@ -47,13 +47,10 @@ pub(crate) async fn run(base: &Base) -> Result<(), Ended> {
     worst.map_or(Ok(()), |part| Err(Ended::silent(exit(part))))
 }
 
-type Known = (SignIn, std::sync::Arc<dyn Cloud>, String);
+type Known = (SignIn, Arc<dyn Cloud>, String);
 
-async fn organisation(
-    setup: &Setup,
-    vault: &std::sync::Arc<dyn engine::ports::Vault>,
-) -> Result<Known, Ended> {
-    let sign_in = setup.sign_in(std::sync::Arc::clone(vault))?;
+async fn organisation(setup: &Setup, vault: &Arc<dyn Vault>) -> Result<Known, Ended> {
+    let sign_in = setup.sign_in(Arc::clone(vault))?;
     let cloud = setup.cloud(&sign_in)?;
     // Whether it can be restored is one of the findings, so an error is not the end here.
     let _ = sign_in.restore().await;

@@ -11,13 +11,16 @@ pub(crate) fn run(base: &Base, wanted: &args::Profile) -> Result<(), Ended> {
     match wanted {
         args::Profile::Import { file } => {
             let profiles = Profiles::new(&base.home);
-            let refused = |error: StoreError| {
-                let exit = if matches!(error, StoreError::Profile(_) | StoreError::NotText(_)) {
-                    Exit::Usage
-                } else {
-                    Exit::Local
-                };
-                Ended::new(exit, "profile", format!("{}: {error}", file.display()), "")
+            let refused = |error: StoreError| match error {
+                StoreError::File { ref path, .. } if path == file => {
+                    Ended::usage(error, "Check the file's name; nothing was imported.")
+                }
+                StoreError::Profile(_) => Ended::usage(
+                    format!("{}: {error}", file.display()),
+                    "Correct the profile, or ask the office for it again; nothing was imported.",
+                ),
+                StoreError::NotText(_) => Ended::usage(error, ""),
+                error => Ended::new(Exit::Local, "profile", error, ""),
             };
             let profile = profiles.import_file(file).map_err(refused)?;
             profiles.choose(&profile.name).map_err(refused)?;

@@ -79,7 +79,10 @@ async fn the_papers_are_what_the_product_reads() {
     );
 
     let secrets = Secrets::read(dir.path()).unwrap().unwrap();
-    assert_eq!(secrets.passphrase("plant-iot"), Some(Token::new("green-valve-42")));
+    assert_eq!(
+        secrets.passphrase("plant-iot"),
+        Some(Token::new("green-valve-42"))
+    );
     for file in [STATUS_FILE, SECRETS_FILE] {
         let mode = std::fs::metadata(dir.path().join(file))
             .unwrap()
