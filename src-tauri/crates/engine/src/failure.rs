@@ -305,8 +305,8 @@ fn words(fault: &Fault) -> Words {
             Resume,
         ),
         Fault::SignedOut => say(
-            "You are no longer signed in.",
-            "The sign-in ended or was revoked.",
+            "Nobody is signed in.",
+            "The sign-in has ended, was revoked, or never began.",
             "Sign in again (fieldkey sign-in), then resume.",
             SignIn,
         ),
