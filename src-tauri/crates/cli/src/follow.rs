@@ -28,6 +28,7 @@ pub(crate) async fn to_the_end(setup: &Setup, engine: Engine) -> Result<(), Ende
         tokio::spawn(answer_lines(setup.clone(), answers.clone()));
     }
     let mut interrupted = false;
+    let mut unheard = Unheard::default();
     let last = loop {
         let view = Arc::clone(&views.borrow_and_update());
         progress.show(&view);
@@ -35,9 +36,13 @@ pub(crate) async fn to_the_end(setup: &Setup, engine: Engine) -> Result<(), Ende
             break view;
         }
         ask(setup, &view, &mut asked, &answers);
+        unheard.give_up(setup, &engine, &view);
         tokio::select! {
             changed = views.changed() => if changed.is_err() { break view },
-            Some(reply) = answered.recv() => answer(setup, &engine, &view, reply),
+            Some(reply) = answered.recv() => match reply.whose {
+                Whose::Nobody => unheard.input_over = true,
+                _ => answer(setup, &engine, &view, reply),
+            },
             stop = tokio::signal::ctrl_c(), if !interrupted => {
                 interrupted = stop.is_ok();
                 setup.out.say("\nStopping: each device is brought to a named state and its link is given back.");
@@ -65,16 +70,51 @@ enum Whose {
     Job(JobId),
     /// The job of the device of this name that has an open question.
     Device(String),
+    /// No job's: the lines of answers are at their end.
+    Nobody,
+}
+
+/// Questions that nobody can answer any more, once the lines of answers are at their end.
+#[derive(Default)]
+struct Unheard {
+    input_over: bool,
+    given_up: BTreeSet<JobId>,
+}
+
+impl Unheard {
+    /// Gives up the devices that ask all the same, instead of holding their links until the question's time is over.
+    fn give_up(&mut self, setup: &Setup, engine: &Engine, view: &View) {
+        if !self.input_over {
+            return;
+        }
+        for job in view.jobs.iter().filter(|job| job.question.is_some()) {
+            if self.given_up.insert(job.id) {
+                unanswerable(setup, engine, job);
+            }
+        }
+    }
+}
+
+fn unanswerable(setup: &Setup, engine: &Engine, job: &JobView) {
+    setup.out.warn(
+        "unanswered",
+        &format!(
+            "there is no more input to answer from, so {} is given up",
+            job.name
+        ),
+    );
+    engine.request(Request::Answer(job.id, Answer::Skip));
 }
 
 fn answer(setup: &Setup, engine: &Engine, view: &View, reply: Reply) {
     let job = view.jobs.iter().find(|job| match &reply.whose {
         Whose::Job(id) => job.id == *id,
         Whose::Device(name) => job.question.is_some() && job.name == *name,
+        Whose::Nobody => false,
     });
     let job = match (job, &reply.whose) {
         (Some(job), _) => job,
-        (None, Whose::Job(_)) => return,
+        (None, Whose::Job(_) | Whose::Nobody) => return,
         (None, Whose::Device(name)) => {
             setup.out.warn("answer", &format!("{name} has no open question"));
             return;
@@ -82,13 +122,7 @@ fn answer(setup: &Setup, engine: &Engine, view: &View, reply: Reply) {
     };
     match reply.answer {
         Some(answer) => engine.request(Request::Answer(job.id, answer)),
-        None if job.question.is_some() => {
-            setup.out.warn(
-                "unanswered",
-                "there is no more input to answer from, so the device is given up",
-            );
-            engine.request(Request::Answer(job.id, Answer::Skip));
-        }
+        None if job.question.is_some() => unanswerable(setup, engine, job),
         None => {}
     }
 }
@@ -285,6 +319,11 @@ async fn answer_lines(setup: Setup, answers: mpsc::UnboundedSender<Reply>) {
             Err(why) => setup.out.warn("answer", &why),
         }
     }
+    // An error means that the jobs have ended, and nobody wants to know.
+    let _ = answers.send(Reply {
+        whose: Whose::Nobody,
+        answer: None,
+    });
 }
 
 #[cfg(test)]

@@ -118,10 +118,15 @@ impl Context {
         matches!(&self.link, Link::Up(_))
     }
 
+    /// Whether the link is up with nothing under way on it, so that a session can be opened.
+    pub(super) fn link_idle(&self) -> bool {
+        matches!(&self.link, Link::Up(up) if up.command.is_none() && up.op.is_none())
+            && !self.intents.iter().any(Intent::is_for_device)
+    }
+
     /// Whether the session on the link can take another command now.
     pub(super) fn link_free(&self) -> bool {
-        matches!(&self.link, Link::Up(up) if up.command.is_none() && up.op.is_none() && up.client.session_stands())
-            && !self.intents.iter().any(Intent::is_for_device)
+        self.link_idle() && self.session_stands()
     }
 
     /// Whether the session outlived what the device just reported.

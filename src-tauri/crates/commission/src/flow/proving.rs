@@ -79,7 +79,7 @@ impl Proving {
             (Step::Opening, Signal::Report(Report::Failed(fault))) => trouble(cx, fault),
             (Step::Asking, Signal::Answer(Answer::Pop(pop))) => {
                 cx.pop = Some(pop);
-                if cx.link_free() {
+                if cx.link_idle() {
                     Self::open(cx)
                 } else {
                     Linking::enter(cx)

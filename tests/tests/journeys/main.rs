@@ -1,0 +1,11 @@
+//! Whole journeys: the real program over stock btleplug, real HTTPS and MQTT, a real keyring and a real journal,
+//! against a sandbox in this process whose registry says what is true.
+#![cfg(target_os = "linux")]
+
+// Marked as tests so that clippy treats what they share as such too.
+#[cfg(test)]
+mod happy;
+#[cfg(test)]
+mod refusals;
+#[cfg(test)]
+mod second_thoughts;
