@@ -113,7 +113,10 @@ impl Running {
                 return line;
             }
         }
-        panic!("it ended without the line that was waited for:\n{}", self.run.stdout)
+        panic!(
+            "it ended without the line that was waited for:\n{}",
+            self.run.stdout
+        )
     }
 
     /// Waits for a device's happening.

@@ -58,11 +58,7 @@ impl Site {
         };
         site.write_browser();
         let profile = site.sandbox.state_dir().join(PROFILE_FILE);
-        drop(
-            site.run(&["profile", "import", &text(&profile)])
-                .await
-                .exits(0),
-        );
+        drop(site.run(&["profile", "import", &text(&profile)]).await.exits(0));
         site
     }
 
@@ -163,7 +159,10 @@ impl Site {
                 if thing.active.len() != 1 {
                     missing.push(format!("{serial} has {} active certificates", thing.active.len()));
                 }
-                if claims.into_iter().any(|id| thing.certificates.iter().any(|(own, _)| own == id)) {
+                if claims
+                    .into_iter()
+                    .any(|id| thing.certificates.iter().any(|(own, _)| own == id))
+                {
                     missing.push(format!("{serial} keeps a claim's certificate"));
                 }
                 if !thing.released {
@@ -196,7 +195,10 @@ impl Site {
                 assert_eq!(self.left(serial), [""; 0], "{serial} failed with {code}");
                 let status = self.status();
                 let thing = status.things.iter().find(|thing| thing.serial == serial);
-                assert!(thing.is_none_or(|thing| !thing.released), "{serial} failed with {code}");
+                assert!(
+                    thing.is_none_or(|thing| !thing.released),
+                    "{serial} failed with {code}"
+                );
             }
             other => panic!("{serial} ended as {other} with {code}"),
         }

@@ -90,5 +90,8 @@ async fn a_device_that_would_weaken_the_rules_is_refused_by_name_and_gets_nothin
     }
     let status = site.status();
     assert!(status.claims.is_empty() && status.things.is_empty(), "{status:?}");
-    assert!(status.devices.iter().all(|device| device.wifi == "idle"), "{status:?}");
+    assert!(
+        status.devices.iter().all(|device| device.wifi == "idle"),
+        "{status:?}"
+    );
 }

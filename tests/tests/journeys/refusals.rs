@@ -75,7 +75,15 @@ async fn what_is_wrong_with_a_device_or_its_network_is_told_by_its_code_and_leav
             "ORIGINAL" => {
                 row["name"] = "FORGERY".into();
                 let forgery = site.sandbox.devices().iter().find(|d| d.spec().name == "FORGERY");
-                row["pop"] = forgery.unwrap().spec().provisioning.security.pop().unwrap().reveal().into();
+                row["pop"] = forgery
+                    .unwrap()
+                    .spec()
+                    .provisioning
+                    .security
+                    .pop()
+                    .unwrap()
+                    .reveal()
+                    .into();
             }
             _ => {}
         }

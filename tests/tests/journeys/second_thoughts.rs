@@ -5,7 +5,9 @@ use serde_json::json;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_pop_is_corrected_on_the_same_link() {
-    let mut site = Site::open("[[device]]\nserial = \"A\"\nsecurity = 1\n[[device]]\nserial = \"B\"\nsecurity = 2").await;
+    let mut site =
+        Site::open("[[device]]\nserial = \"A\"\nsecurity = 1\n[[device]]\nserial = \"B\"\nsecurity = 2")
+            .await;
     for serial in ["A", "B"] {
         let mut rows = site.labels(&[serial]);
         let right = rows[0]["pop"].clone();
@@ -20,7 +22,13 @@ async fn a_wrong_pop_is_corrected_on_the_same_link() {
         let run = running.end().await.exits(0);
         assert_eq!(run.ended(serial), ("done", ""));
         assert_eq!(site.missing(serial), [""; 0]);
-        assert_eq!(site.links(serial).len(), 1, "the same link: {:#?}\n{}", site.links(serial), run.stdout);
+        assert_eq!(
+            site.links(serial).len(),
+            1,
+            "the same link: {:#?}\n{}",
+            site.links(serial),
+            run.stdout
+        );
     }
 }
 
@@ -59,6 +67,11 @@ async fn a_wrong_passphrase_is_corrected_on_the_same_link_with_the_same_claim() 
     assert_eq!(run.ended("A"), ("done", ""));
     assert_eq!(site.missing("A"), [""; 0]);
     assert_eq!(site.links("A").len(), 1, "the same link");
-    let claims: Vec<_> = site.status().claims.into_iter().map(|claim| claim.state).collect();
+    let claims: Vec<_> = site
+        .status()
+        .claims
+        .into_iter()
+        .map(|claim| claim.state)
+        .collect();
     assert_eq!(claims, ["used"]);
 }
