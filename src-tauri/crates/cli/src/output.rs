@@ -5,6 +5,8 @@ use std::io::Write;
 use indicatif::MultiProgress;
 use serde::Serialize;
 
+use commission::text::is_trick;
+
 use crate::exit::Ended;
 
 /// Where words and lines go; progress bars, where there are any, stay below them.
@@ -52,7 +54,7 @@ impl Output {
     /// Says something in words; nothing in JSON.
     pub(crate) fn say(&self, words: impl AsRef<str>) {
         if !self.json {
-            self.bars.suspend(|| write_line(words.as_ref()));
+            self.bars.suspend(|| write_line(&harmless(words.as_ref())));
         }
     }
 
@@ -60,7 +62,7 @@ impl Output {
     pub(crate) fn line<T: Serialize>(&self, kind: &str, content: &T) {
         if self.json {
             match serde_json::to_string(&Line { kind, content }) {
-                Ok(line) => write_line(&line),
+                Ok(line) => write_line(&escaped(&line)),
                 Err(error) => tracing::error!(%error, kind, "a line could not be written as JSON"),
             }
         }
@@ -77,7 +79,8 @@ impl Output {
         if self.json {
             self.line("warning", &serde_json::json!({ "code": code, "what": words }));
         } else {
-            self.bars.suspend(|| write_error(&format!("note: {words}")));
+            self.bars
+                .suspend(|| write_error(&harmless(&format!("note: {words}"))));
         }
     }
 
@@ -104,13 +107,34 @@ impl Output {
             );
         } else {
             self.bars.suspend(|| {
-                write_error(&format!("error: {}", ended.what));
+                write_error(&harmless(&format!("error: {}", ended.what)));
                 if !ended.now.is_empty() {
-                    write_error(&format!("  do now: {}", ended.now));
+                    write_error(&harmless(&format!("  do now: {}", ended.now)));
                 }
             });
         }
     }
+}
+
+/// Words for a terminal, without what would play with it: much of what is said here was said by others first. This is
+/// the last gate; that nobody's words begin a line of their own is seen to where they come in.
+pub(crate) fn harmless(words: &str) -> String {
+    words.chars().filter(|c| *c == '\n' || !is_trick(*c)).collect()
+}
+
+/// JSON says only of the first control characters that they are escaped, and terminals obey more. Outside of strings
+/// there are none.
+fn escaped(json: &str) -> String {
+    let mut line = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_trick(c) {
+            // Not one of them is beyond the first plane.
+            line.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            line.push(c);
+        }
+    }
+    line
 }
 
 /// A closed pipe (`fieldkey scan | head`) ends the output, not the work: devices must still be left in order.
@@ -120,4 +144,22 @@ fn write_line(line: &str) {
 
 fn write_error(line: &str) {
     let _ = writeln!(anstream::stderr(), "{line}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_of_others_cannot_play_with_the_terminal() {
+        assert_eq!(harmless("a\u{1b}[2Jb\n  c\u{9b}1md\u{202e}"), "a[2Jb\n  c1md");
+    }
+
+    #[test]
+    fn a_line_of_json_holds_no_control_character_and_means_the_same() {
+        let said = serde_json::json!({ "name": "a\u{1b}[2J\u{9b}1m\u{7f}\u{202e}ä" });
+        let line = escaped(&said.to_string());
+        assert!(!line.chars().any(is_trick), "{line}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), said);
+    }
 }

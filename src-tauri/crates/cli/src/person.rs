@@ -6,7 +6,7 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
-use crate::output::Output;
+use crate::output::{Output, harmless};
 
 /// The person in front of the terminal, or the program that stands in for them.
 #[derive(Clone)]
@@ -41,6 +41,7 @@ impl Person {
     async fn ask(&self, prompt: String, unseen: bool) -> Option<Zeroizing<String>> {
         let _turn = self.turn.lock().await;
         let (output, terminal) = (self.output.clone(), self.terminal);
+        let prompt = harmless(&prompt);
         let asked = tokio::task::spawn_blocking(move || {
             if !terminal {
                 return read_line();

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
 use crate::exit::Exit;
-use crate::output::Output;
+use crate::output::{Output, harmless};
 use crate::words;
 
 /// What has been told of the jobs so far.
@@ -81,7 +81,7 @@ impl Progress {
             if let Ok(style) = ProgressStyle::with_template("{prefix:<16} {bar:18} {elapsed:>4}  {msg}") {
                 bar.set_style(style.progress_chars("━╸ "));
             }
-            bar.set_prefix(job.name.clone());
+            bar.set_prefix(harmless(&job.name));
             bar
         });
         let stage = job.stages.last().map(|last| last.stage);

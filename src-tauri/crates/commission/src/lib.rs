@@ -25,4 +25,5 @@ pub mod nearby;
 pub mod network;
 pub mod policy;
 pub mod secret;
+pub mod text;
 pub mod time;

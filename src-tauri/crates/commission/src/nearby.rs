@@ -10,12 +10,15 @@ use core::time::Duration;
 
 use crate::device::{DialectKind, Sighting};
 use crate::gatt::PeripheralId;
+use crate::text;
 use crate::time::Moment;
 
 /// Silent for this long, a device is shown as fading. Devices advertise at least every second or so.
 pub const FADE_AFTER: Duration = Duration::from_secs(10);
 /// Silent for this long, a device is gone.
 pub const FORGET_AFTER: Duration = Duration::from_secs(30);
+/// Longest name that is shown, in characters. An advertisement holds 29, a scan response of Bluetooth 5 some more.
+const NAME_SHOWN: usize = 64;
 /// The signal shown is the median of this many advertisements, so that it does not jump.
 const SIGNAL_WINDOW: usize = 5;
 
@@ -85,7 +88,7 @@ impl Surroundings {
                 signals: VecDeque::with_capacity(SIGNAL_WINDOW),
             });
         if let Some(name) = &sighting.name {
-            device.name = Some(name.clone());
+            device.name = Some(text::shown(name, NAME_SHOWN));
         }
         device.heard = device.heard.max(sighting.at);
         if device.signals.len() == SIGNAL_WINDOW {
@@ -149,6 +152,17 @@ mod tests {
 
     fn surroundings() -> Surroundings {
         Surroundings::new(|_| Some(DialectKind::Espressif))
+    }
+
+    #[test]
+    fn a_name_cannot_play_with_the_terminal_that_lists_it() {
+        let mut around = surroundings();
+        around.hear(&sighting("a", Some("PROV\u{1b}[2J\n\u{2713} done"), Some(-50), 0));
+        let names: Vec<_> = around
+            .devices()
+            .filter_map(|device| device.name.as_deref())
+            .collect();
+        assert_eq!(names, ["PROV[2J \u{2713} done"]);
     }
 
     #[test]

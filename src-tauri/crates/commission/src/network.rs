@@ -2,11 +2,12 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt;
+use core::fmt::{self, Write as _};
 
 use thiserror::Error;
 
 use crate::secret::Passphrase;
+use crate::text;
 
 /// A network name: 0 to 32 bytes, not necessarily text (IEEE 802.11-2020, 9.4.2.2).
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -44,10 +45,17 @@ impl Ssid {
 }
 
 impl fmt::Display for Ssid {
-    /// Readable whatever the bytes are: what is no UTF-8 shows as `\xNN`, so two names never look alike by loss.
+    /// Readable whatever the bytes are: what is no UTF-8 shows as `\xNN`, and what would play with a terminal as
+    /// `\u{NN}`, so two names never look alike by loss.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
-            f.write_str(chunk.valid())?;
+            for c in chunk.valid().chars() {
+                if text::is_trick(c) {
+                    write!(f, "{}", c.escape_unicode())?;
+                } else {
+                    f.write_char(c)?;
+                }
+            }
             for byte in chunk.invalid() {
                 write!(f, "\\x{byte:02x}")?;
             }
@@ -147,6 +155,12 @@ mod tests {
         );
         assert_eq!(format!("{a}"), "caf\\xe9");
         assert_ne!(format!("{a}"), format!("{b}"));
+    }
+
+    #[test]
+    fn a_name_cannot_play_with_the_terminal_that_lists_it() {
+        let hostile = Ssid::new("a\u{1b}[2J\nb").unwrap();
+        assert_eq!(format!("{hostile}"), "a\\u{1b}[2J\\u{a}b");
     }
 
     #[test]

@@ -110,23 +110,8 @@ fn is_code(text: &str) -> bool {
 
 /// Text from outside that may stand on a screen or in a terminal: one line, no control characters, not too long.
 pub(crate) fn words(text: &str) -> String {
-    let spaced: String = text
-        .chars()
-        .map(|c| if c.is_whitespace() { ' ' } else { c })
-        .filter(|c| !c.is_control() && !is_direction(*c))
-        .collect();
-    let line = spaced.split(' ').filter(|part| !part.is_empty());
-    let mut line = line.collect::<Vec<_>>().join(" ");
-    if let Some((cut, _)) = line.char_indices().nth(MAX_WORDS) {
-        line.truncate(cut);
-        line.push('…');
-    }
-    line
-}
-
-/// Marks that turn the order of what follows round (Unicode TR 9), and could make a line say something else.
-fn is_direction(c: char) -> bool {
-    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    let words: Vec<&str> = text.split_whitespace().collect();
+    commission::text::shown(&words.join(" "), MAX_WORDS)
 }
 
 /// `Retry-After` in its form of seconds, which is the contract's; a date is taken as not said.

@@ -9,6 +9,7 @@ use prost::Message as _;
 
 use super::wire::{self, WireError};
 use crate::dialect::Enrol;
+use crate::text;
 
 /// Longest principal and code, in bytes: AWS IoT's certificate ids have 64.
 pub const PRINCIPAL_MAX: usize = 64;
@@ -97,6 +98,8 @@ pub fn decode_response(bytes: &[u8]) -> Result<Enrol, WireError> {
         code,
         message,
     } = wire::read(RESPONSE, bytes)?;
+    let shown = |text: String| text::shown(&text, THING_MAX);
+    let [principal, thing, code, message] = [principal, thing, code, message].map(shown);
     let stated = |text: String, field| {
         if text.is_empty() {
             Err(WireError::Missing {
@@ -263,6 +266,16 @@ mod tests {
             (text(), "[ -~]{0,128}").prop_map(|(code, message)| Enrol::Refused { code, message }),
             text().prop_map(|reason| Enrol::Unreachable { reason }),
         ]
+    }
+
+    #[test]
+    fn words_of_a_device_cannot_play_with_a_terminal() {
+        let refused = |message: &str| Enrol::Refused {
+            code: "no".into(),
+            message: message.into(),
+        };
+        let sent = response(&refused("\u{1b}[2Jwell\ndone"));
+        assert_eq!(decode_response(&sent), Ok(refused("[2Jwell done")));
     }
 
     proptest! {

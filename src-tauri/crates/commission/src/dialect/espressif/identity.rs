@@ -11,6 +11,7 @@ use sha2::{Digest, Sha256};
 
 use super::wire::{self, WireError};
 use crate::device::{DeviceKey, Firmware, IdentityProof, Serial, SignatureScheme};
+use crate::text;
 
 /// What the signed message begins with, so that no signature made for another purpose can be taken for this one.
 pub const CONTEXT: &[u8] = b"fieldkey-identity-v1";
@@ -262,8 +263,9 @@ pub fn decode_answer(
     let message = statement.message(challenge, binding);
     Ok(IdentityProof {
         serial: statement.serial,
-        model: statement.model,
-        firmware: statement.firmware,
+        // As signed they stand in the message; these are for people.
+        model: text::shown(&statement.model, TEXT_MAX),
+        firmware: Firmware(text::shown(&statement.firmware.0, TEXT_MAX)),
         key: statement.key,
         scheme,
         message,
