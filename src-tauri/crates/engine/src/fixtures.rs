@@ -2,7 +2,7 @@
 //! answers from a script, a keyring in memory.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use ::http::{HeaderMap, Request, StatusCode};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use zeroize::Zeroizing;
 
 use crate::cloud::http::{Answer, Exchange, HttpError};
-use crate::ports::{Clock, Vault, VaultEntry, VaultError};
+use crate::ports::{Clock, Hold, Vault, VaultEntry, VaultError};
 
 /// 2026-01-01T00:00:00Z, when every test begins.
 pub(crate) const NEW_YEAR: i64 = 1_767_225_600;
@@ -146,6 +146,7 @@ pub(crate) struct TestVault {
     kept: Mutex<BTreeMap<VaultEntry, Token>>,
     fault: Mutex<Option<VaultError>>,
     quicker: Mutex<Option<Token>>,
+    held: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl TestVault {
@@ -170,6 +171,10 @@ impl TestVault {
 
 #[async_trait]
 impl Vault for TestVault {
+    async fn hold(&self, _: &VaultEntry) -> Hold {
+        Hold::by(Arc::clone(&self.held).lock_owned().await)
+    }
+
     async fn read(&self, entry: &VaultEntry) -> Result<Option<Token>, VaultError> {
         self.check()?;
         let mut kept = self.kept.lock().unwrap();

@@ -2,6 +2,7 @@
 //!
 //! The real ones are in `ble`, `cloud`, `vault`, `journal` and `system`; tests and the sandbox bring their own.
 
+use std::any::Any;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -209,9 +210,32 @@ pub enum VaultError {
     Failed(String),
 }
 
+/// That nobody else replaces an entry of the keyring; ends when it is dropped.
+pub struct Hold(
+    #[expect(dead_code, reason = "it is there to be dropped")] Option<Box<dyn Any + Send + Sync>>,
+);
+
+impl Hold {
+    /// Kept up by this.
+    pub fn by(guard: impl Any + Send + Sync) -> Self {
+        Self(Some(Box::new(guard)))
+    }
+
+    /// Where nobody else can reach the entry, or where they cannot be kept away.
+    pub fn none() -> Self {
+        Self(None)
+    }
+}
+
 /// The OS keyring.
 #[async_trait]
 pub trait Vault: Send + Sync {
+    /// Keeps other processes of this person from replacing the entry. Who is about to use up a secret that works only
+    /// once, and to write the next one, takes this before reading it.
+    async fn hold(&self, _: &VaultEntry) -> Hold {
+        Hold::none()
+    }
+
     /// Reads an entry; `None` where there is none.
     ///
     /// # Errors

@@ -4,22 +4,32 @@
 //! the program ends, and the person is told. Not in scope: what is kept ([`VaultEntry`]).
 
 use std::collections::BTreeMap;
+use std::fs::{File, TryLockError};
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use commission::secret::{SecretBytes, Token};
+use directories::ProjectDirs;
 use keyring::{Entry, Error};
+use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
-use crate::ports::{Vault, VaultEntry, VaultError};
+use crate::ports::{Hold, Vault, VaultEntry, VaultError};
+use crate::settings::make_private_dir;
 
 /// The program's name within the keyring.
 const SERVICE: &str = "fieldkey";
 /// How long a person may take to unlock the keyring when the system asks for it.
 const UNLOCK: Duration = Duration::from_secs(120);
+/// How long another process may hold an entry: a renewal takes a request's time, and a process that hangs must not
+/// stop all others.
+const HELD: Duration = Duration::from_secs(30);
+/// Pause between two looks whether it still does.
+const LOOK: Duration = Duration::from_millis(25);
 
 /// The keyring where there is one that works, else memory; in that case also why, to be told to the person.
 pub async fn detect() -> (Arc<dyn Vault>, Option<VaultError>) {
@@ -39,6 +49,21 @@ pub struct KeyringVault;
 
 #[async_trait]
 impl Vault for KeyringVault {
+    async fn hold(&self, entry: &VaultEntry) -> Hold {
+        // The keyring is one for all of this person's processes, wherever each has its files.
+        let held = match ProjectDirs::from("", "", SERVICE) {
+            Some(dirs) => hold(dirs.runtime_dir().unwrap_or(dirs.data_local_dir()), entry).await,
+            None => Err(std::io::ErrorKind::NotFound.into()),
+        };
+        match held {
+            Ok(file) => Hold::by(file),
+            Err(error) => {
+                tracing::warn!(%error, "another process may renew the sign-in at the same time");
+                Hold::none()
+            }
+        }
+    }
+
     async fn read(&self, entry: &VaultEntry) -> Result<Option<Token>, VaultError> {
         let account = account(entry);
         in_thread(move || read(&account)).await
@@ -78,6 +103,21 @@ impl Vault for MemoryVault {
         let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
         kept.remove(entry);
         Ok(())
+    }
+}
+
+/// Locks a file that stands for the entry; the lock ends with the file, and so with the process.
+async fn hold(dir: &Path, entry: &VaultEntry) -> std::io::Result<File> {
+    make_private_dir(dir)?;
+    let name = hex::encode(Sha256::digest(account(entry)));
+    let file = File::create(dir.join(format!("{name}.lock")))?;
+    let deadline = Instant::now() + HELD;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(file),
+            Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(LOOK).await,
+            Err(error) => return Err(error.into()),
+        }
     }
 }
 
@@ -217,6 +257,20 @@ mod tests {
         ] {
             assert_eq!(classify(&error), class);
         }
+    }
+
+    #[tokio::test]
+    async fn an_entry_is_held_by_one_at_a_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let entry = |profile: &str| VaultEntry::RefreshToken {
+            profile: profile.into(),
+        };
+        let first = hold(dir.path(), &entry("Acme")).await.unwrap();
+        hold(dir.path(), &entry("Other")).await.unwrap();
+        let mut second = Box::pin(async { hold(dir.path(), &entry("Acme")).await.unwrap() });
+        assert!(futures::poll!(&mut second).is_pending());
+        drop(first);
+        second.await;
     }
 
     #[tokio::test]

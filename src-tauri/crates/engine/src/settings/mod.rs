@@ -12,6 +12,6 @@ mod store;
 
 pub use document::{ProfileError, ProfileProblem};
 pub(crate) use home::make_private_dir;
-pub use home::{HOME_VARIABLE, Home, HomeError};
+pub use home::{HOME_VARIABLE, Home, HomeError, Work, WorkError};
 pub use profile::{CloudSettings, Defaults, Maker, Profile, ProfileNetwork, SignIn};
 pub use store::{Profiles, StoreError};

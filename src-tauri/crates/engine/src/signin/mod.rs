@@ -9,7 +9,7 @@
 //! - whoever needs a token while it is being renewed waits for that one renewal;
 //! - a renewal runs to its end even if nobody waits for it any more, and its token is in the keyring before it counts;
 //! - the token in the keyring is used rather than the remembered one, since another window or terminal of the same
-//!   person may have renewed meanwhile.
+//!   person may have renewed meanwhile, and while one of them renews, the others wait.
 //!
 //! Not here: what the person may do. The cloud decides that, call by call.
 
@@ -225,6 +225,7 @@ impl SignIn {
             if let Some(live) = &*live {
                 return Ok(Some(live.session.clone()));
             }
+            let _hold = inner.vault.hold(&inner.entry()).await;
             let stored = match inner.vault.read(&inner.entry()).await {
                 Err(VaultError::Absent(_)) | Ok(None) => return Ok(None),
                 Err(error) => return Err(SignInError::Keyring(error)),
@@ -334,6 +335,7 @@ impl SignIn {
     pub async fn sign_out(&self) -> Result<SignedOut, SignInError> {
         let mut live = self.0.live.lock().await;
         let entry = self.0.entry();
+        let _hold = self.0.vault.hold(&entry).await;
         let stored = match self.0.vault.read(&entry).await {
             Err(VaultError::Absent(_)) => None,
             Err(error) => return Err(SignInError::Keyring(error)),
@@ -366,6 +368,7 @@ impl SignIn {
             .person
             .clone()
             .ok_or(SignInError::Identity(IdentityTokenFault::Missing))?;
+        let _hold = self.0.vault.hold(&self.0.entry()).await;
         let begun = self.0.keep(grant, person, None).await;
         let session = begun.session.clone();
         *live = Some(begun);
@@ -386,6 +389,7 @@ impl SignIn {
             // Due for renewal, and still good should that not be possible just now.
             let spare = want.may_do_with(current, now).then(|| current.access.clone());
             let person = current.session.person.clone();
+            let _hold = inner.vault.hold(&inner.entry()).await;
             let stored = match current.session.kept {
                 Kept::Keyring => inner.vault.read(&inner.entry()).await.ok().flatten(),
                 Kept::MemoryOnly(_) | Kept::NotRenewable => None,
@@ -456,7 +460,7 @@ impl Inner {
         self.issuer().await?.revoke(token).await
     }
 
-    /// Uses up a refresh token. Whoever calls this must see to it that it is not dropped half-way.
+    /// Uses up a refresh token. Whoever calls this must see to it that it is not dropped half-way, and hold the entry.
     async fn renew<'l>(
         &self,
         live: &'l mut Option<Live>,

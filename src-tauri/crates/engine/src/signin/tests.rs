@@ -116,6 +116,29 @@ async fn twenty_callers_at_once_renew_once() {
 }
 
 #[tokio::test]
+async fn two_programs_at_once_never_use_the_same_refresh_token() {
+    // Used twice, it would end the sign-in of both.
+    let answers = [tokens("a1", "r1")]
+        .into_iter()
+        .chain(discovery())
+        .chain([tokens("a2", "r2")]);
+    let bench = Bench::new(answers).await;
+    let other = SignIn::new(
+        bench.signin.0.settings.clone(),
+        bench.script.clone(),
+        bench.vault.clone(),
+        bench.clock.clone(),
+    );
+    other.take_in_for_test(Token::new("a0"), Token::new("r0")).await;
+    bench.clock.advance(LIFE);
+    let (one, two) = tokio::join!(bench.signin.access_token(), other.access_token());
+    assert_eq!((one, two), (Ok(Token::new("a1")), Ok(Token::new("a2"))));
+    assert!(bench.script.body(2).contains("refresh_token=r0"));
+    assert!(bench.script.body(5).contains("refresh_token=r1"));
+    assert_eq!(bench.vault.kept(), ["r2"]);
+}
+
+#[tokio::test]
 async fn a_refused_token_is_renewed_once_however_many_saw_it_refused() {
     let bench = Bench::new([tokens("a1", "r1")]).await;
     let refused = Token::new("a0");
