@@ -36,7 +36,7 @@ Exit codes:
   4  nobody is signed in, or the sign-in failed
   5  Bluetooth cannot be used
   6  the cloud cannot be reached or refuses
-  7  the profile, the keyring or the journal cannot be used
+  7  the profile, the keyring or the journal cannot be used, or another fieldkey works on devices
   130  stopped with Ctrl-C";
 
 #[derive(Debug, Subcommand)]

@@ -19,7 +19,7 @@ pub(crate) enum Exit {
     Bluetooth = 5,
     /// The cloud cannot be reached or refuses.
     Cloud = 6,
-    /// Profile, keyring or journal cannot be used.
+    /// Profile, keyring or journal cannot be used, or another process runs jobs with the same files.
     Local = 7,
     /// Stopped with Ctrl-C.
     Interrupted = 130,

@@ -11,6 +11,7 @@ use engine::run::Engine;
 use engine::view::{JobView, QuestionView, SeenNetworkView, View};
 use serde::Deserialize;
 use tokio::sync::mpsc;
+use zeroize::Zeroize;
 
 use crate::exit::{Ended, Exit};
 use crate::person::Person;
@@ -18,8 +19,8 @@ use crate::progress::Progress;
 use crate::setup::Setup;
 use crate::words;
 
-/// Follows until every job has ended, gives all links back, and says how each ended.
-pub(crate) async fn to_the_end(setup: &Setup, engine: Engine) -> Result<(), Ended> {
+/// Follows until each of these jobs has ended, gives all links back, and says how each ended.
+pub(crate) async fn to_the_end(setup: &Setup, engine: Engine, jobs: &[JobId]) -> Result<(), Ended> {
     let mut views = engine.views();
     let mut progress = Progress::new(setup.out.clone());
     let (answers, mut answered) = mpsc::unbounded_channel();
@@ -32,7 +33,9 @@ pub(crate) async fn to_the_end(setup: &Setup, engine: Engine) -> Result<(), Ende
     let last = loop {
         let view = Arc::clone(&views.borrow_and_update());
         progress.show(&view);
-        if !view.jobs.is_empty() && view.jobs.iter().all(JobView::is_over) {
+        // One that is not shown yet has not ended.
+        let is_over = |id: &JobId| view.jobs.iter().any(|job| job.id == *id && job.is_over());
+        if jobs.iter().all(is_over) {
             break view;
         }
         ask(setup, &view, &mut asked, &answers);
@@ -43,9 +46,12 @@ pub(crate) async fn to_the_end(setup: &Setup, engine: Engine) -> Result<(), Ende
                 Whose::Nobody => unheard.input_over = true,
                 _ => answer(setup, &engine, &view, reply),
             },
-            stop = tokio::signal::ctrl_c(), if !interrupted => {
-                interrupted = stop.is_ok();
-                setup.out.say("\nStopping: each device is brought to a named state and its link is given back.");
+            () = setup.interrupts.next(), if !interrupted => {
+                interrupted = true;
+                setup.out.say(
+                    "\nStopping: each device is brought to a named state and its link is given back. Ctrl-C again \
+                     leaves at once; fieldkey resume settles what is left then.",
+                );
                 engine.request(Request::CancelAll);
             }
         }
@@ -106,19 +112,32 @@ fn unanswerable(setup: &Setup, engine: &Engine, job: &JobView) {
     engine.request(Request::Answer(job.id, Answer::Skip));
 }
 
+/// The job that an answer is for. Two devices may share a name, and one's proof of possession is no answer for the
+/// other, which counts wrong ones.
+fn whose<'v>(view: &'v View, whose: &Whose) -> Result<Option<&'v JobView>, String> {
+    let name = match whose {
+        Whose::Job(id) => return Ok(view.jobs.iter().find(|job| job.id == *id)),
+        Whose::Device(name) => name,
+        Whose::Nobody => return Ok(None),
+    };
+    let mut asking = view
+        .jobs
+        .iter()
+        .filter(|job| job.question.is_some() && job.name == *name);
+    match (asking.next(), asking.next()) {
+        (Some(job), None) => Ok(Some(job)),
+        (None, _) => Err(format!("{name} has no open question")),
+        (Some(_), Some(_)) => Err(format!(
+            "several devices called {name} have one; name the job instead"
+        )),
+    }
+}
+
 fn answer(setup: &Setup, engine: &Engine, view: &View, reply: Reply) {
-    let job = view.jobs.iter().find(|job| match &reply.whose {
-        Whose::Job(id) => job.id == *id,
-        Whose::Device(name) => job.question.is_some() && job.name == *name,
-        Whose::Nobody => false,
-    });
-    let job = match (job, &reply.whose) {
-        (Some(job), _) => job,
-        (None, Whose::Job(_) | Whose::Nobody) => return,
-        (None, Whose::Device(name)) => {
-            setup.out.warn("answer", &format!("{name} has no open question"));
-            return;
-        }
+    let job = match whose(view, &reply.whose) {
+        Ok(Some(job)) => job,
+        Ok(None) => return,
+        Err(why) => return setup.out.warn("answer", &why),
     };
     match reply.answer {
         Some(answer) => engine.request(Request::Answer(job.id, answer)),
@@ -260,12 +279,15 @@ fn hex_bytes(text: &str) -> Option<Vec<u8>> {
         .collect()
 }
 
-/// An answer as a JSON line on standard input: the device, and exactly one answer.
+/// An answer as a JSON line on standard input: the device or the job, and exactly one answer.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 struct AnswerLine {
     /// The device's advertised name.
-    device: String,
+    #[serde(default)]
+    device: Option<String>,
+    #[serde(default)]
+    job: Option<JobId>,
     #[serde(default)]
     pop: Option<String>,
     #[serde(default)]
@@ -280,7 +302,22 @@ struct AnswerLine {
     skip: bool,
 }
 
+impl Drop for AnswerLine {
+    fn drop(&mut self) {
+        self.pop.zeroize();
+        self.passphrase.zeroize();
+    }
+}
+
 impl AnswerLine {
+    fn whose(&self) -> Result<Whose, String> {
+        match (self.job, &self.device) {
+            (Some(job), None) => Ok(Whose::Job(job)),
+            (None, Some(name)) => Ok(Whose::Device(name.clone())),
+            _ => Err("an answer names its device or its job".into()),
+        }
+    }
+
     fn answer(&self) -> Result<Answer, String> {
         let passphrase = self.passphrase.as_deref().map(Passphrase::new);
         match (&self.pop, &self.network, passphrase, self.go_on, self.skip) {
@@ -306,10 +343,10 @@ async fn answer_lines(setup: Setup, answers: mpsc::UnboundedSender<Reply>) {
             );
             continue;
         };
-        match line.answer() {
-            Ok(answer) => {
+        match line.whose().and_then(|whose| Ok((whose, line.answer()?))) {
+            Ok((whose, answer)) => {
                 let reply = Reply {
-                    whose: Whose::Device(line.device),
+                    whose,
                     answer: Some(answer),
                 };
                 if answers.send(reply).is_err() {
@@ -347,6 +384,33 @@ mod tests {
         assert!(answer(r#"{"device":"A","pop":"x","skip":true}"#).is_err());
         assert!(answer(r#"{"device":"A","network":"n","passphrase":"short"}"#).is_err());
         assert!(answer(r#"{"device":"A","colour":"red"}"#).is_err());
+    }
+
+    #[test]
+    fn an_answer_reaches_no_namesake() {
+        let asking = |number: u128, asks: bool| {
+            let mut job = JobView::new(JobId(uuid::Uuid::from_u128(number)), "PROV".into(), None);
+            job.question = asks.then(|| QuestionView::Network { seen: Vec::new() });
+            job
+        };
+        let line = |text: &str| serde_json::from_str::<AnswerLine>(text).unwrap().whose();
+        let by_name = line(r#"{"device":"PROV","skip":true}"#).unwrap();
+        let mut view = View {
+            jobs: vec![asking(1, false), asking(2, true)],
+            ..View::default()
+        };
+        assert_eq!(
+            whose(&view, &by_name).unwrap().map(|job| job.id),
+            Some(view.jobs[1].id)
+        );
+        view.jobs.push(asking(3, true));
+        assert!(whose(&view, &by_name).unwrap_err().contains("several"));
+        let by_job = line(r#"{"job":"00000000-0000-0000-0000-000000000003","skip":true}"#).unwrap();
+        assert_eq!(
+            whose(&view, &by_job).unwrap().map(|job| job.id),
+            Some(view.jobs[2].id)
+        );
+        assert!(line(r#"{"skip":true}"#).is_err());
     }
 
     #[test]

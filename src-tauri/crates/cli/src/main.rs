@@ -4,6 +4,7 @@ mod args;
 mod commands;
 mod exit;
 mod follow;
+mod interrupt;
 mod labels;
 mod nobody;
 mod output;
@@ -18,6 +19,7 @@ use clap::{CommandFactory, Parser};
 
 use crate::args::{Arguments, Command};
 use crate::exit::{Ended, Exit};
+use crate::interrupt::{Interrupts, Terminal};
 use crate::output::Output;
 use crate::setup::Base;
 
@@ -37,9 +39,17 @@ fn main() -> ExitCode {
             return Exit::Local.into();
         }
     };
-    let done = runtime.block_on(run(arguments));
-    // A prompt that still waits for a line must not keep the program alive.
+    let (interrupts, terminal) = (Interrupts::default(), Terminal::remember());
+    let done = runtime.block_on(async {
+        tokio::select! {
+            biased;
+            done = run(arguments, interrupts.clone()) => done,
+            () = interrupts.unminded() => Err(Ended::silent(Exit::Interrupted)),
+        }
+    });
+    // A prompt that still waits for a line must neither keep the program alive nor leave the echo off.
     runtime.shutdown_background();
+    terminal.restore();
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(ended) => {
@@ -49,16 +59,14 @@ fn main() -> ExitCode {
     }
 }
 
-async fn run(arguments: Arguments) -> Result<(), Ended> {
-    let base = Base::new(&arguments)?;
+async fn run(arguments: Arguments, interrupts: Interrupts) -> Result<(), Ended> {
+    let base = Base::new(&arguments, interrupts)?;
     match &arguments.command {
         Command::Completions { shell } => {
-            clap_complete::generate(
-                *shell,
-                &mut Arguments::command(),
-                "fieldkey",
-                &mut std::io::stdout(),
-            );
+            // Into memory first: the generator takes a closed pipe for its own fault.
+            let mut script = Vec::new();
+            clap_complete::generate(*shell, &mut Arguments::command(), "fieldkey", &mut script);
+            let _ = std::io::Write::write_all(&mut std::io::stdout(), &script);
             Ok(())
         }
         Command::Man => clap_mangen::Man::new(Arguments::command())

@@ -8,13 +8,14 @@ use engine::cloud::{Broker, Http};
 use engine::journal::SqliteJournal;
 use engine::ports::{Clock, Cloud, JournalError, Preflight, Radio, Vault};
 use engine::run::{Engine, Parts};
-use engine::settings::{CloudSettings, Home, Profile, Profiles};
+use engine::settings::{CloudSettings, Home, Profile, Profiles, Work, WorkError};
 use engine::signin::{Kept, Session, SignIn, SignInSettings};
 use engine::system::{SystemClock, SystemEntropy};
 use engine::vault;
 
 use crate::args::Arguments;
 use crate::exit::{Ended, Exit};
+use crate::interrupt::Interrupts;
 use crate::output::Output;
 use crate::person::Person;
 
@@ -29,13 +30,15 @@ pub(crate) struct Base {
     pub(crate) home: Home,
     /// Time.
     pub(crate) clock: Arc<dyn Clock>,
+    /// Who acts on Ctrl-C.
+    pub(crate) interrupts: Interrupts,
     adapter: Option<String>,
     profile: Option<String>,
 }
 
 impl Base {
     /// From the command line and the environment.
-    pub(crate) fn new(arguments: &Arguments) -> Result<Self, Ended> {
+    pub(crate) fn new(arguments: &Arguments, interrupts: Interrupts) -> Result<Self, Ended> {
         let out = Output::new(arguments.json);
         let home = Home::find().map_err(|error| Ended::new(Exit::Local, "home", error, ""))?;
         Ok(Self {
@@ -43,6 +46,7 @@ impl Base {
             out,
             home,
             clock: Arc::new(SystemClock::start()),
+            interrupts,
             adapter: arguments.adapter.clone(),
             profile: arguments.profile.clone(),
         })
@@ -61,6 +65,24 @@ impl Base {
     /// The journal, or why there is none.
     pub(crate) fn open_journal(&self) -> Result<SqliteJournal, JournalError> {
         SqliteJournal::open(&self.home.journal())
+    }
+
+    /// The right to run jobs with these files, until it is dropped.
+    pub(crate) fn work(&self) -> Result<Work, Ended> {
+        self.home.work().map_err(|error| match error {
+            WorkError::Busy(_) => Ended::new(
+                Exit::Local,
+                "in-use",
+                error,
+                "Wait until it has ended, or stop it with Ctrl-C; nothing was started here.",
+            ),
+            WorkError::File(..) => Ended::new(
+                Exit::Local,
+                "home",
+                error,
+                "Check that the disk has room and that the folder is yours to write.",
+            ),
+        })
     }
 
     /// The profile that was named, or the current one.

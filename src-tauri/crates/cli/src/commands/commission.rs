@@ -29,6 +29,7 @@ pub(crate) async fn run(setup: &Setup, wanted: &args::Commission) -> Result<(), 
             ));
         }
     };
+    let _work = setup.work()?;
     let signed_in = setup.signed_in().await?;
     let mut parts = setup.parts(&signed_in)?;
     if let Some(links) = wanted.links {
@@ -65,10 +66,13 @@ pub(crate) async fn run(setup: &Setup, wanted: &args::Commission) -> Result<(), 
     }
 
     let engine = engine::run::Engine::start(parts);
+    let mut jobs = Vec::with_capacity(orders.len());
     for order in orders {
-        engine.request(Request::Commission(JobId(Uuid::new_v4()), Box::new(order)));
+        let job = JobId(Uuid::new_v4());
+        engine.request(Request::Commission(job, Box::new(order)));
+        jobs.push(job);
     }
-    follow::to_the_end(setup, engine).await
+    follow::to_the_end(setup, engine, &jobs).await
 }
 
 /// The one device that was named; its label comes from the person.

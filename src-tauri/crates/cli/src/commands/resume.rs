@@ -9,6 +9,8 @@ use crate::setup::Setup;
 
 /// Settles every unfinished job of the journal with the cloud.
 pub(crate) async fn run(setup: &Setup) -> Result<(), Ended> {
+    // Before looking: what another process has in work is not open.
+    let _work = setup.work()?;
     let open = setup.journal()?.unfinished().await?;
     if open.is_empty() {
         setup.out.both(
@@ -25,8 +27,8 @@ pub(crate) async fn run(setup: &Setup) -> Result<(), Ended> {
         open.len()
     ));
     let engine = engine::run::Engine::start(parts);
-    for job in open {
-        engine.request(Request::Resume(job));
+    for job in &open {
+        engine.request(Request::Resume(*job));
     }
-    follow::to_the_end(setup, engine).await
+    follow::to_the_end(setup, engine, &open).await
 }

@@ -68,6 +68,8 @@ async fn up(base: &Base, scenario: &str, state: Option<&Path>, speed: f64) -> Re
         status.profile.display(),
         status.labels.display()
     ));
+    // It has its own ear for signals, and keeps what the devices learnt.
+    base.interrupts.mind();
     sandbox.run().await.map_err(broken)
 }
 

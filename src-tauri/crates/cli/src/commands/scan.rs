@@ -24,7 +24,7 @@ pub(crate) async fn run(setup: &Base, seconds: u16) -> Result<(), Ended> {
     let mut views = engine.views();
     let trouble = tokio::select! {
         () = tokio::time::sleep(Duration::from_secs(seconds.into())) => None,
-        stop = tokio::signal::ctrl_c() => { stop.ok(); None }
+        () = setup.interrupts.next() => None,
         trouble = trouble(&mut views) => trouble,
     };
     let view = views.borrow().clone();

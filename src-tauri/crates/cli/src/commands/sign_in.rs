@@ -13,12 +13,8 @@ use crate::setup::{Setup, kept_words, sign_in_ended};
 pub(crate) async fn run(setup: &Setup, device_code: bool) -> Result<(), Ended> {
     let (vault, _) = vault::detect().await;
     let sign_in = setup.sign_in(vault)?;
-    let cancelled = async {
-        // Where Ctrl-C cannot be listened for, the sign-in's own time-out ends it.
-        if tokio::signal::ctrl_c().await.is_err() {
-            std::future::pending::<()>().await;
-        }
-    };
+    // Where Ctrl-C cannot be listened for, the sign-in's own time-out ends it.
+    let cancelled = setup.interrupts.next();
     let tell = |event: SignInEvent| tell(setup, &event);
     let session = if device_code {
         sign_in.with_device_code(&tell, cancelled).await

@@ -34,7 +34,7 @@ pub(crate) async fn run(setup: &Setup, serial: &Serial, timeout: u32) -> Result<
             format!("{serial} was not seen online within {timeout} s"),
             "Check its power and network; look again later.",
         )),
-        stop = tokio::signal::ctrl_c() => { stop.ok(); Err(Ended::silent(Exit::Interrupted)) }
+        () = setup.interrupts.next() => Err(Ended::silent(Exit::Interrupted)),
     }
 }
 
