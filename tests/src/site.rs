@@ -4,6 +4,8 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use commission::secret::Token;
+use sandbox::cloud::Witness;
 use sandbox::radio::record::LinkRecord;
 use sandbox::sandbox::{LABELS_JSON_FILE, PROFILE_FILE, Sandbox, SandboxConfig, Status};
 use sandbox::scenario::Scenario;
@@ -25,6 +27,7 @@ pub struct Site {
     pub sandbox: Sandbox,
     program: PathBuf,
     home: TempDir,
+    witness: Witness,
     papers: AtomicUsize,
 }
 
@@ -44,7 +47,10 @@ impl Site {
         let program = fieldkey();
         let home = tempfile::tempdir().unwrap();
         let number = SITES.fetch_add(1, Ordering::Relaxed);
-        let scenario = Scenario::parse(&format!("name = \"journey {number}\"\n{QUICK}\n{scenario}")).unwrap();
+        let mut scenario =
+            Scenario::parse(&format!("name = \"journey {number}\"\n{QUICK}\n{scenario}")).unwrap();
+        let witness = Witness::default();
+        scenario.cloud.witness = Some(witness.clone());
         let config = SandboxConfig {
             scenario,
             state_dir: home.path().join("sandbox"),
@@ -54,6 +60,7 @@ impl Site {
             sandbox: Sandbox::start(config).await.unwrap(),
             program,
             home,
+            witness,
             papers: AtomicUsize::new(0),
         };
         site.write_browser();
@@ -65,6 +72,11 @@ impl Site {
     /// Anna signs in through the browser.
     pub async fn sign_in(&self) {
         drop(self.run(&["sign-in"]).await.exits(0));
+    }
+
+    /// Every token and private key that the sandbox's cloud handed out.
+    pub fn handed_out(&self) -> Vec<Token> {
+        self.witness.secrets()
     }
 
     /// Where fieldkey keeps its files.

@@ -9,3 +9,5 @@ mod happy;
 mod refusals;
 #[cfg(test)]
 mod second_thoughts;
+#[cfg(test)]
+mod secrets;

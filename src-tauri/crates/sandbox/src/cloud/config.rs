@@ -8,6 +8,7 @@ use commission::secret::Token;
 use serde::{Deserialize, Serialize};
 
 use super::faults::CloudFaults;
+use super::witness::Witness;
 
 /// Everything that is fixed when a cloud starts; [`CloudFaults`] are the part that can change later.
 #[derive(Debug, Clone)]
@@ -41,6 +42,8 @@ pub struct CloudConfig {
     /// The directory in which authorities, ports, things and certificates outlive the cloud; none for a cloud that
     /// forgets. Sign-ins and claims are forgotten either way.
     pub keep: Option<PathBuf>,
+    /// Remembers what is handed out in secret; for tests.
+    pub witness: Option<Witness>,
 }
 
 /// A person who can sign in.
@@ -110,6 +113,7 @@ impl Default for CloudConfig {
             keep_alive: 30..=1200,
             faults: CloudFaults::default(),
             keep: None,
+            witness: None,
         }
     }
 }

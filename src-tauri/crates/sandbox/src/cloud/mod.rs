@@ -15,6 +15,7 @@ mod oidc;
 pub mod registry;
 pub mod tls;
 pub mod visitor;
+pub mod witness;
 
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -29,6 +30,7 @@ use tokio::task::JoinHandle;
 pub use self::config::{CloudConfig, MakerDevice, Owner, User};
 pub use self::faults::{CloudFaults, Faults, HangUp};
 pub use self::registry::Registry;
+pub use self::witness::Witness;
 
 use self::broker::{Broker, BrokerParts, TokenVerifier};
 use self::clock::CloudClock;

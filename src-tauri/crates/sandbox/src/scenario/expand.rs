@@ -480,6 +480,7 @@ fn cloud(
         device_code_life: usual.device_code_life,
         keep_alive: usual.keep_alive,
         keep: usual.keep,
+        witness: usual.witness,
     })
 }
 

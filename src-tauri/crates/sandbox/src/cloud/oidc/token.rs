@@ -149,12 +149,22 @@ fn answer(issuer: &Issuer, sign_in: &SignIn, refresh_token: &str) -> Result<Resp
     if let (Some(nonce), Some(claims)) = (&sign_in.nonce, id_token.as_object_mut()) {
         claims.insert("nonce".into(), nonce.as_str().into());
     }
+    let id_token = issuer
+        .0
+        .key
+        .sign("JWT", &id_token)
+        .ok_or_else(OauthError::server)?;
+    if let Some(witness) = &issuer.0.config.witness {
+        for secret in [&*access_token, refresh_token, &*id_token] {
+            witness.saw(secret);
+        }
+    }
     let body = json!({
         "access_token": access_token,
         "token_type": "Bearer",
         "expires_in": life,
         "refresh_token": refresh_token,
-        "id_token": issuer.0.key.sign("JWT", &id_token).ok_or_else(OauthError::server)?,
+        "id_token": id_token,
         "scope": sign_in.scope,
     });
     Ok((NO_STORE, Json(body)).into_response())

@@ -86,6 +86,9 @@ impl Registry {
             .claim_life_ms
             .map_or(self.0.claim_life, Duration::from_millis);
         let (issued, issued_at) = (Instant::now(), self.now());
+        if let Some(witness) = &self.0.witness {
+            witness.saw(identity.private_key.reveal());
+        }
         let claim = Claim {
             serial: request.serial.clone(),
             purpose: request.purpose,

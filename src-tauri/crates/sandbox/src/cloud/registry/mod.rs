@@ -38,6 +38,7 @@ pub struct Registry(Arc<Inner>);
 struct Inner {
     clock: CloudClock,
     faults: Faults,
+    witness: Option<crate::cloud::Witness>,
     claim_life: Duration,
     ownership_token_life: Duration,
     state: Mutex<State>,
@@ -132,6 +133,7 @@ impl Registry {
             clock,
             faults,
             claim_life: config.claim_life,
+            witness: config.witness.clone(),
             ownership_token_life: config.ownership_token_life,
             state: Mutex::new(State {
                 devices,
