@@ -3,6 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use commission::secret::Token;
 use sandbox::cloud::Witness;
@@ -63,7 +64,6 @@ impl Site {
             witness,
             papers: AtomicUsize::new(0),
         };
-        site.write_browser();
         let profile = site.sandbox.state_dir().join(PROFILE_FILE);
         drop(site.run(&["profile", "import", &text(&profile)]).await.exits(0));
         site
@@ -71,6 +71,12 @@ impl Site {
 
     /// Anna signs in through the browser.
     pub async fn sign_in(&self) {
+        self.sign_in_as("anna").await;
+    }
+
+    /// Somebody signs in through the browser.
+    pub async fn sign_in_as(&self, user: &str) {
+        self.write_browser(user);
         drop(self.run(&["sign-in"]).await.exits(0));
     }
 
@@ -149,6 +155,18 @@ impl Site {
         self.sandbox.status()
     }
 
+    /// Waits until the sandbox stands like this.
+    pub async fn until(&self, wanted: impl Fn(&Status) -> bool) -> Status {
+        for _ in 0..600 {
+            let status = self.status();
+            if wanted(&status) {
+                return status;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("the sandbox does not come to that: {:#?}", self.status())
+    }
+
     /// The links that a device has had, by its serial.
     pub fn links(&mut self, serial: &str) -> Vec<LinkRecord> {
         let index = self
@@ -217,9 +235,9 @@ impl Site {
     }
 
     /// A program in the browser's place.
-    fn write_browser(&self) {
+    fn write_browser(&self, user: &str) {
         let script = format!(
-            "#!/bin/sh\nexec '{}' sandbox browse --state '{}' --user anna \"$1\"\n",
+            "#!/bin/sh\nexec '{}' sandbox browse --state '{}' --user {user} \"$1\"\n",
             text(&self.program),
             text(self.sandbox.state_dir())
         );

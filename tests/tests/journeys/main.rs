@@ -4,10 +4,18 @@
 
 // Marked as tests so that clippy treats what they share as such too.
 #[cfg(test)]
+mod batches;
+#[cfg(test)]
+mod cuts;
+#[cfg(test)]
 mod happy;
+#[cfg(test)]
+mod interrupted;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]
 mod second_thoughts;
 #[cfg(test)]
 mod secrets;
+#[cfg(test)]
+mod visits;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use commission::flow::{JobId, Stage};
+use engine::failure::Remedy;
 use engine::view::{Happening, JobState, JobView, View};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -118,10 +119,20 @@ impl Progress {
         if summary.unknown > 0 {
             Err(Exit::Unknown)
         } else if summary.done < summary.jobs {
-            Err(Exit::DeviceFailed)
+            Err(why_not_done(jobs))
         } else {
             Ok(())
         }
+    }
+}
+
+/// A cause outside the devices is worth a code of its own where it is the only one.
+fn why_not_done(jobs: &[JobView]) -> Exit {
+    let mut failures = jobs.iter().filter_map(|job| job.failure.as_ref());
+    if failures.all(|failure| failure.remedy == Remedy::FixBluetooth) {
+        Exit::Bluetooth
+    } else {
+        Exit::DeviceFailed
     }
 }
 

@@ -152,6 +152,8 @@ struct Driver {
     links: BTreeMap<JobId, Held>,
     /// Links that are being given back.
     goodbyes: JoinSet<()>,
+    /// How many of them are under way.
+    parting: watch::Sender<usize>,
     /// Numbers links, runs of jobs and times of listening.
     generation: u64,
     /// Of each job, its latest run: answers to an earlier one are about something else.
@@ -181,6 +183,7 @@ impl Driver {
             taken: BTreeMap::new(),
             links: BTreeMap::new(),
             goodbyes: JoinSet::new(),
+            parting: watch::Sender::new(0),
             generation: 0,
             runs: BTreeMap::new(),
             remembering: BTreeSet::new(),

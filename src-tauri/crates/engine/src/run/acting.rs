@@ -1,13 +1,15 @@
 //! Doing what the flow asks for, each action in a task of its own.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use commission::flow::{Action, Input, JobId};
 use commission::gatt::{GattOp, LinkError, PeripheralId};
+use tokio::sync::watch;
 
 use super::{Driver, Held, Wake};
 use crate::identity;
-use crate::ports::Link;
+use crate::ports::{Link, Radio};
 
 impl Driver {
     pub(super) fn act(&mut self, job: JobId, action: Action) {
@@ -89,8 +91,9 @@ impl Driver {
             self.wakes.clone(),
             self.parts.limits.link,
         );
+        let parting = self.parting.subscribe();
         let attempt = tokio::spawn(async move {
-            let wake = match radio.connect(&peripheral, limit).await {
+            let wake = match connect_once_free(radio.as_ref(), &peripheral, limit, parting).await {
                 Ok(link) => Wake::Linked(job, generation, link),
                 Err(error) => Wake::OfLink(job, generation, Input::NotLinked(error)),
             };
@@ -114,7 +117,11 @@ impl Driver {
             .filter(|held| held.generation == generation)
         else {
             // The job gave up meanwhile; the device must not stay connected for nobody.
-            self.goodbyes.spawn(async move { link.disconnect().await });
+            let parting = Parting::begin(&self.parting);
+            self.goodbyes.spawn(async move {
+                link.disconnect().await;
+                drop(parting);
+            });
             return;
         };
         let (lost, wakes, table) = (link.lost(), self.wakes.clone(), link.table().clone());
@@ -138,7 +145,11 @@ impl Driver {
         };
         match held.link {
             Some(link) => {
-                self.goodbyes.spawn(async move { link.disconnect().await });
+                let parting = Parting::begin(&self.parting);
+                self.goodbyes.spawn(async move {
+                    link.disconnect().await;
+                    drop(parting);
+                });
             }
             None => held.attempt.abort(),
         }
@@ -159,5 +170,43 @@ impl Driver {
             let result = link.perform(&op).await;
             let _ = wakes.send(Wake::OfLink(job, generation, Input::Gatt(result)));
         });
+    }
+}
+
+/// Counts a link that is being given back, until it is dropped.
+struct Parting(watch::Sender<usize>);
+
+impl Parting {
+    fn begin(count: &watch::Sender<usize>) -> Self {
+        count.send_modify(|links| *links += 1);
+        Self(count.clone())
+    }
+}
+
+impl Drop for Parting {
+    fn drop(&mut self) {
+        self.0.send_modify(|links| *links -= 1);
+    }
+}
+
+/// Connects. A job's place is free as soon as its link is to be given back, and the stack takes its time for that: a
+/// full adapter is busy only until then, which is no fault of the next device.
+async fn connect_once_free(
+    radio: &dyn Radio,
+    peripheral: &PeripheralId,
+    limit: Duration,
+    mut parting: watch::Receiver<usize>,
+) -> Result<Box<dyn Link>, LinkError> {
+    loop {
+        let some_part = *parting.borrow_and_update() > 0;
+        match radio.connect(peripheral, limit).await {
+            Err(LinkError::InProgress) if some_part => {
+                // An error means that the loop has ended, and nobody wants the link.
+                if parting.changed().await.is_err() {
+                    return Err(LinkError::InProgress);
+                }
+            }
+            result => return result,
+        }
     }
 }
