@@ -112,7 +112,7 @@ impl Default for Limits {
             link_pause: Duration::from_millis(500),
             gatt: Duration::from_secs(31),
             scan: Duration::from_secs(15),
-            scan_pace: Duration::from_millis(250),
+            scan_pace: Duration::from_millis(100),
             join: Duration::from_secs(60),
             join_pace: Duration::from_millis(500),
             enrol: Duration::from_secs(90),

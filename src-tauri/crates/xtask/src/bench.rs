@@ -3,11 +3,12 @@
 use std::path::Path;
 
 use crate::step::{Failed, cargo, root, run};
-use crate::{needs, session};
+use crate::{build, needs, session};
 
 /// Runs the benchmark; it prints a table, and writes JSON where asked.
 pub(crate) fn measure(json: Option<&Path>) -> Result<(), Failed> {
     needs::for_running()?;
+    let program = build::fieldkey(true)?;
     let bench = [
         "bench",
         "--quiet",
@@ -22,7 +23,11 @@ pub(crate) fn measure(json: Option<&Path>) -> Result<(), Failed> {
     )?;
     let home = session::home()?;
     let mut command = session::command(home.path(), cargo().get_program());
-    command.current_dir(root()).args(bench).arg("--");
+    command
+        .current_dir(root())
+        .args(bench)
+        .arg("--")
+        .env("FIELDKEY_PROGRAM", program);
     if let Some(file) = json {
         let file =
             std::path::absolute(file).map_err(|error| Failed::io("the file for the figures", &error))?;

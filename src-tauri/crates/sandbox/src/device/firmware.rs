@@ -230,6 +230,11 @@ impl Firmware {
         self.inner.station.state()
     }
 
+    /// When each of its scans for networks began and ended.
+    pub fn scans(&self) -> Vec<(Instant, Instant)> {
+        self.inner.station.scans()
+    }
+
     /// Switches it off: link, Wi-Fi and cloud are gone at once. What it kept stays.
     pub fn power_off(&self) {
         let link = {

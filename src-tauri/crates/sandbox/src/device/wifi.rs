@@ -13,6 +13,7 @@ use commission::network::{Auth, Ssid};
 use commission::secret::Passphrase;
 use tokio::sync::watch;
 use tokio::task::AbortHandle;
+use tokio::time::Instant;
 
 use super::pace::Pace;
 
@@ -176,6 +177,7 @@ pub struct Station {
     pace: Pace,
     state: watch::Sender<Joining>,
     join: Mutex<Option<AbortHandle>>,
+    scans: Mutex<Vec<(Instant, Instant)>>,
 }
 
 /// How one attempt ended, other than well.
@@ -193,6 +195,7 @@ impl Station {
             pace,
             state: watch::Sender::new(Joining::Idle),
             join: Mutex::new(None),
+            scans: Mutex::default(),
         }
     }
 
@@ -203,8 +206,16 @@ impl Station {
 
     /// Scans: one row for each access point that shows its name, strongest first.
     pub async fn scan(&self) -> Vec<Heard> {
+        let begun = Instant::now();
         self.pace.sleep(self.build.times.scan).await;
+        let mut scans = self.scans.lock().unwrap_or_else(PoisonError::into_inner);
+        scans.push((begun, Instant::now()));
         self.heard()
+    }
+
+    /// When each scan that came to its end began and ended, for the floor that a benchmark measures against.
+    pub fn scans(&self) -> Vec<(Instant, Instant)> {
+        self.scans.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// What a scan would find, at once.

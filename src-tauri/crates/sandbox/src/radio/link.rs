@@ -305,6 +305,7 @@ impl Link {
         let mut record = lock(&self.record);
         record.operations.push(Operation {
             kind,
+            begun: Instant::now(),
             characteristic,
             bytes,
             round_trips: 0,

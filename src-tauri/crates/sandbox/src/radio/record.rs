@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::link::OpError;
 use super::peripheral::{Address, CharacteristicId};
 
@@ -28,6 +30,8 @@ pub struct LinkRecord {
 pub struct Operation {
     /// What was asked.
     pub kind: OperationKind,
+    /// When its turn came.
+    pub begun: Instant,
     /// Of which characteristic, its own or its descriptor's.
     pub characteristic: CharacteristicId,
     /// Length of the value that was sent or received, in bytes.
