@@ -205,7 +205,23 @@ on_the_air! {
         assert_eq!(ble.connect(&peripheral, PATIENCE).await.err(), Some(LinkError::OutOfReach));
         ble.connect(&peripheral, PATIENCE).await.unwrap().disconnect().await;
         let nobody = commission::gatt::PeripheralId("hci0/dev_00_00_00_00_00_00".into());
-        assert_eq!(ble.connect(&nobody, PATIENCE).await.err(), Some(LinkError::OutOfReach));
+        assert_eq!(ble.connect(&nobody, Duration::from_secs(1)).await.err(), Some(LinkError::OutOfReach));
+        radio.stop().await;
+    }
+
+    async fn a_device_that_the_system_forgot_meanwhile_is_heard_again() {
+        let radio = radio(quick(), &[Echo::new(1)]).await;
+        let ble = ble();
+        let sighting = find(&ble, "PROV_01").await;
+        // What bluetoothd does with a device that it has not heard for half a minute.
+        let path = format!("/org/bluez/{}", sighting.peripheral.0);
+        let bus = zbus::Connection::system().await.unwrap();
+        let path = zbus::ObjectPath::try_from(path).unwrap();
+        let adapter = (Some("org.bluez"), "/org/bluez/hci0", Some("org.bluez.Adapter1"));
+        bus.call_method(adapter.0, adapter.1, adapter.2, "RemoveDevice", &path).await.unwrap();
+        let link = within("link", ble.connect(&sighting.peripheral, PATIENCE)).await.unwrap();
+        assert_eq!(link.perform(&write(20)).await, Ok(vec![]));
+        link.disconnect().await;
         radio.stop().await;
     }
 

@@ -1,13 +1,15 @@
 //! `fieldkey commission`: one device, or a batch from a file of labels.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use commission::flow::JobId;
 use commission::label::Label;
 use commission::network::{Network, Ssid};
 use commission::secret::Passphrase;
-use engine::ports::{Vault, VaultEntry};
+use engine::ports::{Cloud, Vault, VaultEntry};
 use engine::request::{Order, Request, Target};
+use engine::run::Engine;
 use uuid::Uuid;
 
 use crate::args;
@@ -35,11 +37,39 @@ pub(crate) async fn run(setup: &Setup, wanted: &args::Commission) -> Result<(), 
     if let Some(links) = wanted.links {
         parts.policy.links = links;
     }
-    setup.check_cloud(parts.cloud.as_ref()).await?;
+    let cloud = Arc::clone(&parts.cloud);
+    // The radio listens while the cloud and the keyring are asked, so that the devices are known by then.
+    let engine = Engine::start(parts);
+    engine.request(Request::Listen);
+    let orders = match orders(setup, wanted, rows, cloud.as_ref(), signed_in.vault.as_ref()).await {
+        Ok(orders) => orders,
+        Err(ended) => {
+            engine.shutdown().await;
+            return Err(ended);
+        }
+    };
+    let mut jobs = Vec::with_capacity(orders.len());
+    for order in orders {
+        let job = JobId(Uuid::new_v4());
+        engine.request(Request::Commission(job, Box::new(order)));
+        jobs.push(job);
+    }
+    engine.request(Request::StopListening);
+    follow::to_the_end(setup, engine, &jobs).await
+}
 
+/// What is to be done, once the cloud has said that it may be and every network has its passphrase.
+async fn orders(
+    setup: &Setup,
+    wanted: &args::Commission,
+    rows: Vec<Row>,
+    cloud: &dyn Cloud,
+    vault: &dyn Vault,
+) -> Result<Vec<Order>, Ended> {
+    setup.check_cloud(cloud).await?;
     let mut networks = Networks {
         setup,
-        vault: signed_in.vault.as_ref(),
+        vault,
         hidden: wanted.hidden,
         known: BTreeMap::new(),
     };
@@ -64,15 +94,7 @@ pub(crate) async fn run(setup: &Setup, wanted: &args::Commission) -> Result<(), 
             purpose: wanted.purpose.into(),
         });
     }
-
-    let engine = engine::run::Engine::start(parts);
-    let mut jobs = Vec::with_capacity(orders.len());
-    for order in orders {
-        let job = JobId(Uuid::new_v4());
-        engine.request(Request::Commission(job, Box::new(order)));
-        jobs.push(job);
-    }
-    follow::to_the_end(setup, engine, &jobs).await
+    Ok(orders)
 }
 
 /// The one device that was named; its label comes from the person.

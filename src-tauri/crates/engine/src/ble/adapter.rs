@@ -14,7 +14,7 @@ use commission::gatt::{LinkError, PeripheralId};
 use futures::future::select_all;
 use futures::stream::{Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{MissedTickBehavior, interval};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::fault::adapter_error;
 use super::hearing::Hearing;
@@ -27,6 +27,12 @@ const WAITING_SIGHTINGS: usize = 256;
 const RESTART: Duration = Duration::from_secs(60);
 /// Pause between looks whether the adapter is still there.
 const PULSE: Duration = Duration::from_secs(2);
+
+/// How long a device that the stack forgot is listened for before it counts as out of reach: a little more than the
+/// longest advertising interval (Bluetooth Core 5.4, Vol 6, Part B, 4.4.2.2.1).
+const HEARD_AGAIN: Duration = Duration::from_secs(11);
+/// Pause between looks whether it was heard. A stream of events of its own could silence the task's.
+const LOOK: Duration = Duration::from_millis(50);
 
 /// A running adapter task. It ends with the last handle.
 #[derive(Clone)]
@@ -290,12 +296,16 @@ impl AdapterTask {
 
     async fn begin(&mut self, wish: ConnectWish) {
         match self.hearing.find(&self.central, &wish.peripheral).await {
-            Ok(Some(peripheral)) => {
+            Ok(known) => {
                 let earlier = self.links.get(&wish.peripheral).map(watch::Sender::subscribe);
-                let attempt = connect(peripheral, wish.timeout, earlier);
+                let (central, id, limit) = (self.central.clone(), wish.peripheral.clone(), wish.timeout);
+                let attempt = async move {
+                    let begun = Instant::now();
+                    let peripheral = reach(&central, &id, known, limit).await?;
+                    connect(peripheral, limit.saturating_sub(begun.elapsed()), earlier).await
+                };
                 self.attempt = Some((Box::pin(attempt), wish));
             }
-            Ok(None) => answer(wish, Err(LinkError::OutOfReach)),
             Err(error) => answer(wish, Err(adapter_error(&error))),
         }
     }
@@ -344,6 +354,46 @@ impl AdapterTask {
             tracing::debug!(?error, "the scan did not stop");
         }
     }
+}
+
+/// The peripheral as the stack has it now. BlueZ forgets whom it has not heard for half a minute, and a device that
+/// waits for its turn is not listened to, so it may have to be heard again.
+async fn reach(
+    central: &platform::Adapter,
+    id: &PeripheralId,
+    known: Option<platform::Peripheral>,
+    limit: Duration,
+) -> Result<platform::Peripheral, LinkError> {
+    use btleplug::api::Peripheral as _;
+    if let Some(peripheral) = known
+        && peripheral.is_connected().await.is_ok()
+    {
+        return Ok(peripheral);
+    }
+    // As for a scan that a person asked for: one that is off stays off.
+    if matches!(central.adapter_state().await, Ok(CentralState::PoweredOff)) {
+        return Err(LinkError::AdapterOff);
+    }
+    central
+        .start_scan(ScanFilter::default())
+        .await
+        .map_err(|e| adapter_error(&e))?;
+    let heard = async {
+        loop {
+            let peripherals = central.peripherals().await.map_err(|e| adapter_error(&e))?;
+            if let Some(peripheral) = peripherals.into_iter().find(|it| it.id().to_string() == id.0) {
+                return Ok(peripheral);
+            }
+            sleep(LOOK).await;
+        }
+    };
+    let found = timeout(limit.min(HEARD_AGAIN), heard)
+        .await
+        .unwrap_or(Err(LinkError::OutOfReach));
+    if let Err(error) = central.stop_scan().await {
+        tracing::debug!(?error, "the scan did not stop");
+    }
+    found
 }
 
 /// Hands the result over. Where nobody takes it, the link goes with it, and its drop disconnects.

@@ -389,7 +389,7 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_right_passphrase_gives_an_address_after_the_pause_of_the_firmware() {
         let station = station(vec![point("plant", Some("goodpass"))], 0);
-        let begun = tokio::time::Instant::now();
+        let begun = Instant::now();
         station.join(settings("plant", "goodpass"));
         assert_eq!(
             *station.state().borrow(),
