@@ -1,6 +1,9 @@
 //! The program is killed or stopped on the way; the journal says what is left, and resume finishes or undoes it.
 
+use std::time::{Duration, Instant};
+
 use journeys::{Run, Site};
+use sandbox::cloud::CloudFaults;
 
 const STAGES: [&str; 9] = [
     "linking",
@@ -142,4 +145,34 @@ async fn signing_out_on_the_way_leaves_nothing_that_signing_in_again_does_not_se
     let resumed = site.run(&["resume"]).await;
     let open = resumed.lines.iter().all(|line| line["type"] != "nothing-open");
     site.hold_against_the_cloud(if open { &resumed } else { &run }, "A");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_ctrl_c_leaves_at_once_and_resume_settles_the_rest() {
+    let site = Site::open("[[device]]\nserial = \"A\"").await;
+    let faults = site.sandbox.cloud().faults();
+    faults.change(|now| now.claim_delay_ms = 60_000);
+    let mut rows = site.labels(&[]);
+    rows.push(serde_json::json!({ "name": "NOT-HERE", "serial": "B", "pop": "nobody-asks" }));
+    let paper = site.paper(&rows);
+    let mut running = site.start(&["commission", "--labels", &paper]);
+    let begun = running.until_stage("crediting").await;
+    running.signal("INT").await;
+    // The device that is not there is given up at the first one, which was heard then.
+    running
+        .until(|line| line["event"] == "finished" && line["name"] == "NOT-HERE")
+        .await;
+    let second = Instant::now();
+    running.signal("INT").await;
+    drop(running.end().await.exits(130));
+    assert!(
+        second.elapsed() < Duration::from_secs(10),
+        "{:?}",
+        second.elapsed()
+    );
+
+    faults.set(CloudFaults::default());
+    let resumed = site.run(&["resume"]).await;
+    settled(&site, &resumed, "A", begun["job"].as_str().unwrap()).await;
+    site.run(&["resume"]).await.exits(0).last("nothing-open");
 }

@@ -29,6 +29,9 @@ pub(crate) async fn to_the_end(setup: &Setup, engine: Engine, jobs: &[JobId]) ->
         tokio::spawn(answer_lines(setup.clone(), answers.clone()));
     }
     let mut interrupted = false;
+    // One ear for the whole time: a new one for each turn of the loop misses what came between two turns.
+    let stop = setup.interrupts.next();
+    tokio::pin!(stop);
     let mut unheard = Unheard::default();
     let last = loop {
         let view = Arc::clone(&views.borrow_and_update());
@@ -46,7 +49,7 @@ pub(crate) async fn to_the_end(setup: &Setup, engine: Engine, jobs: &[JobId]) ->
                 Whose::Nobody => unheard.input_over = true,
                 _ => answer(setup, &engine, &view, reply),
             },
-            () = setup.interrupts.next(), if !interrupted => {
+            () = &mut stop, if !interrupted => {
                 interrupted = true;
                 setup.out.say(
                     "\nStopping: each device is brought to a named state and its link is given back. Ctrl-C again \
