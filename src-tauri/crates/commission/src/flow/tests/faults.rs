@@ -24,10 +24,6 @@ fn failed(outcome: &Outcome) -> (Stage, Fault, bool) {
     }
 }
 
-fn done(outcome: &Outcome) {
-    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
-}
-
 fn ops_of_a_good_run() -> usize {
     let (mut site, plan, device) = Site::one();
     site.start(plan, device);

@@ -46,3 +46,24 @@ fn a_device_goes_from_found_to_released() {
     assert!(proofs.count() >= 5);
     assert!(site.cloud.released.contains("FK-0001"));
 }
+
+#[test]
+fn the_flow_adds_next_to_no_time_of_its_own() {
+    let (mut site, plan, device) = Site::one();
+    site.start(plan, device);
+    let began = site.now;
+    site.run();
+    let took = site.now - began;
+    let log = &site.post().device.log;
+    let applied = log.iter().find(|(_, kind)| *kind == Kind::Apply).unwrap().0;
+    // What the device and the radio take: link, operations up to apply, joining, enrolling until seen online; then
+    // the cloud's answer to the look, and the release.
+    let before: Vec<Kind> = log
+        .iter()
+        .take_while(|(at, _)| *at <= applied)
+        .map(|(_, kind)| *kind)
+        .collect();
+    let operations = before.len() + 1 + 2;
+    let floor = ms(400) + ms(40) * u32::try_from(operations).unwrap() + secs(4) + secs(4) + ms(80) * 2;
+    assert!(took <= floor.mul_f64(1.1), "{took:?} over {floor:?}");
+}

@@ -2,9 +2,13 @@
 //! that throws anything at it.
 
 mod batch;
+mod client;
+mod cloud;
+mod device;
 mod faults;
 mod happy;
 mod model;
+mod people;
 mod remains;
 mod restart;
 mod rules;

@@ -1,48 +1,16 @@
-//! The rules that never bend, and what a person may do on the way, each as a story.
+//! The rules that never bend, each as a story.
 
 use alloc::vec;
 use alloc::vec::Vec;
-use core::time::Duration;
 
 use super::sim::*;
 use crate::claim::Purpose;
-use crate::dialect::{Join, Report};
+use crate::dialect::Report;
 use crate::evidence::{Principal, PrincipalStatus, Thing};
 use crate::fault::{CloudError, Fault};
 use crate::flow::*;
-use crate::network::{Network, SeenNetwork, Ssid};
 use crate::policy::PlainDevices;
-use crate::secret::{Passphrase, Pop};
 use crate::time::UnixTime;
-
-fn done(outcome: &Outcome) {
-    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
-}
-
-fn passphrase(text: &str) -> Answer {
-    Answer::Passphrase(Passphrase::new(text))
-}
-
-fn answer(site: &mut Site, wait: Duration, answer: Answer) {
-    site.post().person.answers.push_back((wait, answer));
-}
-
-fn questions(site: &mut Site) -> Vec<Question> {
-    let asked = site.post().events.iter().filter_map(|event| match event {
-        Event::Question(question) => Some(question.clone()),
-        _ => None,
-    });
-    asked.collect()
-}
-
-fn count(site: &mut Site, kind: Kind) -> usize {
-    site.post()
-        .device
-        .kinds()
-        .into_iter()
-        .filter(|of| *of == kind)
-        .count()
-}
 
 /// The calls to the cloud in their order, without the looks.
 fn calls(site: &Site) -> Vec<Call> {
@@ -91,26 +59,6 @@ fn claims_that_are_born_too_short_are_given_up() {
     let undone = true;
     assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
     assert_eq!(count(&mut site, Kind::SendClaim), 0);
-}
-
-#[test]
-fn a_claim_under_30_seconds_is_replaced_on_the_same_link_while_the_person_corrects() {
-    let (mut site, mut plan, device) = Site::one();
-    plan.network = Some(network("plant", "wrong-pass"));
-    site.cloud.life = secs(120);
-    site.start(plan, device);
-    answer(&mut site, secs(100), passphrase(PASSPHRASE));
-    done(&site.run());
-    assert_eq!(site.cloud.issued.len(), 2);
-    assert!(site.cloud.issued[0].retired);
-    assert_eq!(count(&mut site, Kind::SendClaim), 2);
-    assert_eq!(site.post().device.links(), 1);
-    let kinds = site.post().device.kinds();
-    let last = |of| kinds.iter().rposition(|kind| *kind == of).unwrap();
-    assert!(
-        last(Kind::SendClaim) < last(Kind::Apply),
-        "before the device is let go"
-    );
 }
 
 #[test]
@@ -241,19 +189,6 @@ fn a_claim_is_not_asked_for_early_where_the_policy_forbids_it() {
 }
 
 #[test]
-fn the_latency_of_a_claim_is_hidden_behind_the_scan() {
-    let time = |issue| {
-        let (mut site, plan, device) = Site::one();
-        site.cloud.latency.insert(Call::Issue, issue);
-        site.start(plan, device);
-        let began = site.now;
-        done(&site.run());
-        site.now - began
-    };
-    assert_eq!(time(ms(1)), time(ms(60)));
-}
-
-#[test]
 fn a_drop_after_apply_is_unknown_until_the_cloud_settles_it() {
     let (mut site, plan, device) = Site::one();
     site.start(plan, device);
@@ -315,14 +250,6 @@ fn a_lost_answer_that_it_joined_is_normal() {
     }
     site.post().device.advertises = false;
     done(&site.run());
-}
-
-fn count_of(site: &Site, kind: Kind) -> usize {
-    site.posts
-        .values()
-        .flat_map(|post| post.device.kinds())
-        .filter(|of| *of == kind)
-        .count()
 }
 
 #[test]
@@ -428,96 +355,6 @@ fn a_release_that_is_not_due_yet_is_waited_for_and_a_refused_one_is_named() {
 }
 
 #[test]
-fn a_wrong_pop_is_corrected_on_the_same_link() {
-    let (mut site, mut plan, device) = Site::one();
-    plan.pop = Some(Pop::new("wrong"));
-    site.start(plan, device);
-    answer(&mut site, secs(20), Answer::Pop(Pop::new("wrong again")));
-    answer(&mut site, secs(20), Answer::Pop(Pop::new(POP)));
-    done(&site.run());
-    let fault = Fault::WrongPop;
-    let asked: Vec<Question> = [2, 1]
-        .map(|tries_left| Question::Pop {
-            fault: fault.clone(),
-            tries_left,
-        })
-        .into();
-    assert_eq!(questions(&mut site), asked);
-    assert_eq!(site.post().device.links(), 1);
-}
-
-#[test]
-fn wrong_pops_stop_before_the_device_locks_itself() {
-    let (mut site, mut plan, device) = Site::one();
-    plan.pop = None;
-    site.start(plan, device);
-    for _ in 0..5 {
-        answer(&mut site, secs(1), Answer::Pop(Pop::new("wrong")));
-    }
-    let (stage, fault) = (Stage::Proving, Fault::WrongPop);
-    let undone = true;
-    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
-    assert_eq!(count(&mut site, Kind::Open), 3);
-    assert!(matches!(
-        questions(&mut site)[0],
-        Question::Pop {
-            fault: Fault::PopNeeded,
-            tries_left: 3
-        }
-    ));
-}
-
-#[test]
-fn a_link_lost_while_a_person_looks_for_the_label_comes_back_with_the_answer() {
-    let (mut site, mut plan, device) = Site::one();
-    plan.pop = None;
-    let job = plan.job;
-    site.start(plan, device);
-    answer(&mut site, secs(30), Answer::Pop(Pop::new(POP)));
-    site.run_while(|site| site.posts.values().all(|post| post.events.len() < 4));
-    site.input(job, Input::LinkLost);
-    done(&site.run());
-}
-
-#[test]
-fn a_wrong_passphrase_is_corrected_on_the_same_link() {
-    let (mut site, mut plan, device) = Site::one();
-    plan.network = Some(network("plant", "wrong-pass"));
-    site.start(plan, device);
-    answer(&mut site, secs(10), passphrase("short"));
-    answer(&mut site, secs(10), passphrase("wrong-too"));
-    answer(&mut site, secs(10), passphrase(PASSPHRASE));
-    done(&site.run());
-    assert_eq!(questions(&mut site).len(), 3);
-    assert_eq!(site.post().device.links(), 1);
-    assert_eq!(
-        count(&mut site, Kind::ResetNetwork),
-        2,
-        "one that is too short is not sent"
-    );
-    assert_eq!(
-        site.cloud.issued.len(),
-        1,
-        "the claim that the device holds still lives"
-    );
-}
-
-#[test]
-fn a_wrong_passphrase_is_found_out_even_when_the_link_was_lost_after_apply() {
-    for trouble in [Trouble::LostBefore, Trouble::LostAfter] {
-        let (mut site, mut plan, device) = Site::one();
-        plan.network = Some(network("plant", "wrong-pass"));
-        site.start(plan, device);
-        site.run_while(|site| count_of(site, Kind::Apply) == 0);
-        let next = site.post().device.ops();
-        site.post().device.troubles.insert(next, trouble);
-        answer(&mut site, secs(10), passphrase(PASSPHRASE));
-        done(&site.run());
-        assert_eq!(site.post().device.links(), 2);
-    }
-}
-
-#[test]
 fn settings_that_never_arrived_are_applied_after_the_link_came_back() {
     let (mut site, plan, device) = Site::one();
     site.start(plan, device);
@@ -531,169 +368,6 @@ fn settings_that_never_arrived_are_applied_after_the_link_came_back() {
         1,
         "the device still holds its claim"
     );
-}
-
-#[test]
-fn a_link_lost_while_a_person_types_comes_back_with_the_answer() {
-    let (mut site, mut plan, device) = Site::one();
-    plan.network = Some(network("plant", "wrong-pass"));
-    let job = plan.job;
-    site.start(plan, device);
-    answer(&mut site, secs(30), passphrase(PASSPHRASE));
-    site.run_while(|site| {
-        let mut events = site.posts.values().flat_map(|post| &post.events);
-        !events.any(|event| matches!(event, Event::Question(_)))
-    });
-    site.input(job, Input::LinkLost);
-    done(&site.run());
-}
-
-#[test]
-fn a_network_that_the_device_does_not_find_is_doubted() {
-    let (mut site, plan, mut device) = Site::one();
-    device
-        .instead
-        .push((Kind::JoinStatus, Report::Join(Join::NotFound)));
-    site.start(plan, device);
-    answer(&mut site, secs(5), Answer::GoOn);
-    site.run_while(|site| site.posts.values().all(|post| post.outcome.is_none()));
-    assert_eq!(
-        questions(&mut site),
-        [Question::NetworkDoubt(Fault::NetworkNotFound)]
-    );
-}
-
-fn seen(ssid: &str, rssi: i16) -> SeenNetwork {
-    SeenNetwork {
-        ssid: Ssid::new(ssid).unwrap(),
-        rssi,
-        channel: 1,
-        auth: crate::network::Auth::Wpa2Psk,
-    }
-}
-
-#[test]
-fn an_empty_scan_is_looked_at_twice_before_a_person_is_bothered() {
-    let (mut site, plan, mut device) = Site::one();
-    device.seen = [vec![], vec![seen("plant", -60)]].into();
-    site.start(plan, device);
-    done(&site.run());
-    assert_eq!(count(&mut site, Kind::Scan), 2);
-    assert_eq!(questions(&mut site), []);
-}
-
-#[test]
-fn a_missing_and_a_weak_network_are_doubted_and_a_person_may_go_on() {
-    for (list, fault) in [
-        (vec![], Fault::NetworkNotSeen("plant".into())),
-        (
-            vec![seen("plant", -81)],
-            Fault::NetworkWeak {
-                ssid: "plant".into(),
-                rssi: -81,
-            },
-        ),
-    ] {
-        let (mut site, plan, mut device) = Site::one();
-        device.seen = [list].into();
-        site.start(plan, device);
-        answer(&mut site, secs(5), Answer::GoOn);
-        done(&site.run());
-        assert_eq!(questions(&mut site), [Question::NetworkDoubt(fault)]);
-    }
-}
-
-#[test]
-fn a_hidden_network_is_not_looked_for() {
-    let (mut site, mut plan, mut device) = Site::one();
-    let ssid = Ssid::new("plant").unwrap();
-    let hidden = Network::new(ssid, Some(Passphrase::new(PASSPHRASE)), true).unwrap();
-    plan.network = Some(hidden);
-    device.seen = [vec![]].into();
-    site.start(plan, device);
-    done(&site.run());
-    assert_eq!(count(&mut site, Kind::Scan), 0);
-}
-
-#[test]
-fn the_person_chooses_out_of_what_the_device_sees() {
-    let (mut site, mut plan, device) = Site::one();
-    plan.network = None;
-    site.start(plan, device);
-    answer(&mut site, secs(5), Answer::GoOn);
-    let job = job_id(1);
-    site.run_while(|site| {
-        let mut events = site.posts.values().flat_map(|post| &post.events);
-        !events.any(|event| matches!(event, Event::Question(_)))
-    });
-    // An answer to another question is no answer.
-    site.input(job, Input::Answer(passphrase("whatever")));
-    site.input(job, Input::Answer(Answer::Network(network("plant", PASSPHRASE))));
-    done(&site.run());
-    assert!(matches!(&questions(&mut site)[0], Question::Network { seen } if seen.len() == 2));
-}
-
-#[test]
-fn a_question_that_nobody_answers_ends_the_job() {
-    let (mut site, mut plan, device) = Site::one();
-    plan.network = None;
-    site.start(plan, device);
-    let began = site.now;
-    let (stage, fault) = (Stage::Networking, Fault::Unanswered);
-    let undone = true;
-    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
-    assert!(site.now - began > secs(180));
-    assert!(site.cloud.issued.iter().all(|issued| issued.retired));
-}
-
-#[test]
-fn a_person_who_skips_a_device_leaves_nothing_behind() {
-    let (mut site, mut plan, device) = Site::one();
-    plan.network = Some(network("plant", "wrong-pass"));
-    site.start(plan, device);
-    answer(&mut site, secs(5), Answer::Skip);
-    let (stage, fault) = (Stage::Joining, Fault::Cancelled);
-    let undone = true;
-    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
-}
-
-#[test]
-fn stopping_at_any_moment_ends_in_a_named_state() {
-    let mut steps = 0;
-    loop {
-        let (mut site, plan, device) = Site::one();
-        let job = plan.job;
-        site.start(plan, device);
-        for _ in 0..steps {
-            site.step();
-        }
-        if site.post().outcome.is_some() {
-            break;
-        }
-        site.input(job, Input::Cancel);
-        site.input(job, Input::Cancel);
-        let stopped = site.now;
-        match site.run() {
-            Outcome::Failed { fault, undone, .. } => {
-                assert_eq!((fault, undone), (Fault::Cancelled, true), "after {steps} steps");
-            }
-            Outcome::Unknown { fault, .. } => {
-                assert_eq!(fault, Fault::Cancelled);
-                assert!(
-                    site.cloud.issued.iter().any(|issued| issued.used),
-                    "after {steps} steps"
-                );
-            }
-            Outcome::Done { .. } => {}
-        }
-        assert!(
-            site.now - stopped < secs(3),
-            "after {steps} steps: {:?}",
-            site.now - stopped
-        );
-        steps += 1;
-    }
-    assert!(steps > 50);
 }
 
 #[test]
@@ -737,4 +411,37 @@ fn a_plain_device_that_does_not_come_back_is_unknown() {
     site.start(plan, device);
     let (stage, fault) = (Stage::Enrolling, Fault::NotSeenOnline);
     assert_eq!(site.run(), Outcome::Unknown { stage, fault });
+}
+
+#[test]
+fn a_claim_under_30_seconds_is_replaced_on_the_same_link_while_the_person_corrects() {
+    let (mut site, mut plan, device) = Site::one();
+    plan.network = Some(network("plant", "wrong-pass"));
+    site.cloud.life = secs(120);
+    site.start(plan, device);
+    answer(&mut site, secs(100), passphrase(PASSPHRASE));
+    done(&site.run());
+    assert_eq!(site.cloud.issued.len(), 2);
+    assert!(site.cloud.issued[0].retired);
+    assert_eq!(count(&mut site, Kind::SendClaim), 2);
+    assert_eq!(site.post().device.links(), 1);
+    let kinds = site.post().device.kinds();
+    let last = |of| kinds.iter().rposition(|kind| *kind == of).unwrap();
+    assert!(
+        last(Kind::SendClaim) < last(Kind::Apply),
+        "before the device is let go"
+    );
+}
+
+#[test]
+fn the_latency_of_a_claim_is_hidden_behind_the_scan() {
+    let time = |issue| {
+        let (mut site, plan, device) = Site::one();
+        site.cloud.latency.insert(Call::Issue, issue);
+        site.start(plan, device);
+        let began = site.now;
+        done(&site.run());
+        site.now - began
+    };
+    assert_eq!(time(ms(1)), time(ms(60)));
 }

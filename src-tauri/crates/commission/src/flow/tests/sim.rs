@@ -2,40 +2,34 @@
 //! knows the truth, so that after every step it can check what the flow may and may not do.
 
 use alloc::boxed::Box;
-use alloc::collections::{BTreeMap, BTreeSet, VecDeque};
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::format;
-use alloc::string::{String, ToString};
 use alloc::sync::Arc;
-use alloc::vec;
 use alloc::vec::Vec;
 use core::time::Duration;
 use std::sync::{Mutex, MutexGuard};
 
 use uuid::Uuid;
 
-use crate::claim::{
-    Claim, ClaimForm, ClaimId, ClaimKind, CleanupHandle, Endpoint, MIN_LIFE_TO_SEND, Purpose, Scope,
-};
-use crate::device::{
-    DeviceKey, DialectKind, Fingerprint, Firmware, Identity, IdentityFault, IdentityProof, Serial,
-    SignatureScheme,
-};
-use crate::dialect::{Capabilities, Client, Command, Enrol, Join, Report};
-use crate::evidence::{
-    Evidence, Fact, Observation, Owner, Principal, PrincipalStatus, Snapshot, Source, Thing,
-};
-use crate::fault::{CloudError, Fault};
+use crate::claim::{ClaimId, Purpose};
+use crate::device::{DialectKind, Firmware, Identity, IdentityFault};
+use crate::dialect::{Client, Command, Report};
+use crate::evidence::{Owner, Snapshot};
 use crate::flow::*;
-use crate::gatt::{CharacteristicId, GattOp, GattTable, LinkError, PeripheralId};
-use crate::network::{Auth, Network, SeenNetwork, Ssid};
+use crate::gatt::{GattOp, GattTable, LinkError, PeripheralId};
+use crate::network::{Network, Ssid};
 use crate::policy::{Limits, Policy};
-use crate::secret::{Entropy, Passphrase, Pop, PrivateKeyPem};
+use crate::secret::{Passphrase, Pop};
 use crate::time::{Moment, UnixTime};
+
+pub(super) use super::client::*;
+pub(super) use super::cloud::*;
+pub(super) use super::device::*;
 
 pub(super) const POP: &str = "abcd1234";
 pub(super) const PASSPHRASE: &str = "plant-pass";
 /// The cloud's calendar at the start of the clock.
-const EPOCH: i64 = 1_700_000_000;
+pub(super) const EPOCH: i64 = 1_700_000_000;
 
 pub(super) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -54,49 +48,6 @@ pub(super) fn job_id(number: u128) -> JobId {
     JobId(Uuid::from_u128(number))
 }
 
-/// Commands without their content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Kind {
-    Describe,
-    Open,
-    Identify,
-    Scan,
-    SetNetwork,
-    SendClaim,
-    AbortClaim,
-    Apply,
-    JoinStatus,
-    EnrolStatus,
-    ResetNetwork,
-}
-
-pub(super) fn kind(command: &Command) -> Kind {
-    match command {
-        Command::Describe => Kind::Describe,
-        Command::Open { .. } => Kind::Open,
-        Command::Identify { .. } => Kind::Identify,
-        Command::Blink | Command::Scan => Kind::Scan,
-        Command::SetNetwork(_) => Kind::SetNetwork,
-        Command::SendClaim { .. } => Kind::SendClaim,
-        Command::AbortClaim => Kind::AbortClaim,
-        Command::Apply => Kind::Apply,
-        Command::JoinStatus => Kind::JoinStatus,
-        Command::EnrolStatus => Kind::EnrolStatus,
-        Command::ResetNetwork => Kind::ResetNetwork,
-    }
-}
-
-/// Calls to the cloud without their content.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Call {
-    Snapshot,
-    Issue,
-    Observe,
-    Retire,
-    Deactivate,
-    Release,
-}
-
 /// What goes wrong with one operation or call.
 #[derive(Clone, Debug)]
 pub(super) enum Trouble {
@@ -110,288 +61,6 @@ pub(super) enum Trouble {
     Silence,
 }
 
-#[derive(Clone, Debug)]
-pub(super) enum CloudTrouble {
-    /// Nothing was done.
-    Error(CloudError),
-    /// It was done, and the answer is lost.
-    LostAnswer,
-    /// It was done, and the answer cannot be read.
-    GarbledAnswer,
-    /// Nothing ever comes back.
-    Silence,
-}
-
-/// Where the device's Wi-Fi stands.
-#[derive(Clone, Debug, PartialEq)]
-enum Wifi {
-    Ready,
-    Connecting(Moment),
-    Failed(Join),
-}
-
-/// How the device behaves once it has joined.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Enrolling {
-    Works,
-    Refused,
-    Never,
-    /// Registers, and is never seen.
-    Unseen,
-    /// Does nothing with the claims before this one.
-    FromClaim(usize),
-}
-
-/// A device as it is, whatever the flow believes.
-#[derive(Debug)]
-pub(super) struct Device {
-    pub(super) serial: Serial,
-    pub(super) key: Fingerprint,
-    pub(super) firmware: Firmware,
-    pub(super) capabilities: Capabilities,
-    pub(super) pop: String,
-    pub(super) locked: bool,
-    pub(super) seen: VecDeque<Vec<SeenNetwork>>,
-    pub(super) ssid: String,
-    pub(super) passphrase: String,
-    pub(super) no_dhcp: bool,
-    pub(super) enrolling: Enrolling,
-    pub(super) auto_stop: bool,
-    /// It can be connected to.
-    pub(super) advertises: bool,
-    /// What happens at which GATT operation, counted over all links.
-    pub(super) troubles: BTreeMap<usize, Trouble>,
-    /// What the next command of a kind comes to instead.
-    pub(super) instead: Vec<(Kind, Report)>,
-    pub(super) failed_connects: VecDeque<LinkError>,
-    /// How long it takes to connect, or to give that up.
-    pub(super) connect_takes: Duration,
-    wifi: Wifi,
-    settings: Option<Network>,
-    claim: Option<Claim>,
-    session: bool,
-    link: u64,
-    linked: bool,
-    ops: usize,
-    joined_at: Option<Moment>,
-    enrol: Enrol,
-    /// Its wire is cut off once it has shown that it joined.
-    stop_at: Option<Moment>,
-    pub(super) log: Vec<(Moment, Kind)>,
-}
-
-impl Device {
-    pub(super) fn new(number: u64) -> Self {
-        let row = |ssid: &str, rssi| SeenNetwork {
-            ssid: Ssid::new(ssid).unwrap(),
-            rssi,
-            channel: 6,
-            auth: Auth::Wpa2Psk,
-        };
-        Self {
-            serial: Serial::new(format!("FK-{number:04}")).unwrap(),
-            key: Fingerprint([u8::try_from(number % 250).unwrap(); 32]),
-            firmware: Firmware("1.4.0".into()),
-            capabilities: Capabilities {
-                encrypted: true,
-                pop: true,
-                nonce_reuse: false,
-                network_scan: true,
-                retry_in_place: true,
-                claims: vec![ClaimForm::Certificate],
-                identity: true,
-                enrol_status: true,
-                blink: true,
-                summary: "a device".into(),
-            },
-            pop: POP.into(),
-            locked: false,
-            seen: VecDeque::from([vec![row("plant", -50), row("office", -85)]]),
-            ssid: "plant".into(),
-            passphrase: PASSPHRASE.into(),
-            no_dhcp: false,
-            enrolling: Enrolling::Works,
-            auto_stop: false,
-            advertises: true,
-            troubles: BTreeMap::new(),
-            instead: Vec::new(),
-            failed_connects: VecDeque::new(),
-            connect_takes: ms(400),
-            wifi: Wifi::Ready,
-            settings: None,
-            claim: None,
-            session: false,
-            link: 0,
-            linked: false,
-            ops: 0,
-            joined_at: None,
-            enrol: Enrol::Waiting,
-            stop_at: None,
-            log: Vec::new(),
-        }
-    }
-
-    /// How often it was linked.
-    pub(super) fn links(&self) -> u64 {
-        self.link
-    }
-
-    pub(super) fn kinds(&self) -> Vec<Kind> {
-        self.log.iter().map(|(_, kind)| *kind).collect()
-    }
-
-    /// Operations so far, over all links.
-    pub(super) fn ops(&self) -> usize {
-        self.ops
-    }
-
-    fn joins(&self) -> bool {
-        self.settings.as_ref().is_some_and(|network| {
-            network.ssid.as_bytes() == self.ssid.as_bytes()
-                && network
-                    .passphrase
-                    .as_ref()
-                    .is_some_and(|text| text.reveal() == self.passphrase)
-        })
-    }
-
-    /// Its own course up to this moment.
-    fn live(&mut self, now: Moment) {
-        if let Wifi::Connecting(since) = self.wifi
-            && self.joined_at.is_none()
-            && now >= since + secs(4)
-            && !self.no_dhcp
-        {
-            if self.joins() {
-                self.joined_at = Some(since + secs(4));
-            } else {
-                let known = self
-                    .settings
-                    .as_ref()
-                    .is_some_and(|network| network.ssid.as_bytes() == self.ssid.as_bytes());
-                self.wifi = Wifi::Failed(if known { Join::Refused } else { Join::NotFound });
-            }
-        }
-    }
-
-    fn respond(&mut self, command: &Command, now: Moment) -> Report {
-        self.live(now);
-        let refused = |status| Report::Failed(Fault::SettingsRefused(status));
-        if let Some(at) = self.instead.iter().position(|(of, _)| *of == kind(command)) {
-            return self.instead.remove(at).1;
-        }
-        match command {
-            Command::Describe => Report::Described(self.capabilities.clone()),
-            Command::Open { .. } if self.locked => Report::Failed(Fault::LockedOut),
-            Command::Open { pop, .. } => {
-                let given = pop.as_ref().map(|pop| pop.reveal().to_string());
-                if self.capabilities.pop && given.as_deref() != Some(self.pop.as_str()) {
-                    return Report::Failed(Fault::WrongPop);
-                }
-                self.session = true;
-                Report::Opened {
-                    scheme: "security 2 patch 1".into(),
-                    capabilities: self.capabilities.clone(),
-                }
-            }
-            _ if !self.session => Report::Failed(Fault::Protocol("no session".into())),
-            Command::Identify { challenge } => Report::Identified(IdentityProof {
-                serial: self.serial.clone(),
-                model: "pump".into(),
-                firmware: self.firmware.clone(),
-                key: DeviceKey::Spki(self.key.0.to_vec()),
-                scheme: SignatureScheme::Ed25519,
-                message: challenge.to_vec(),
-                signature: vec![1],
-            }),
-            Command::Blink => Report::Blinked,
-            Command::Scan => {
-                let next = if self.seen.len() > 1 {
-                    self.seen.pop_front()
-                } else {
-                    self.seen.front().cloned()
-                };
-                Report::Networks(next.unwrap_or_default())
-            }
-            Command::SetNetwork(network) => {
-                self.settings = Some(network.clone());
-                Report::NetworkSet
-            }
-            Command::SendClaim { claim, .. } => {
-                self.claim = Some(claim.clone());
-                Report::ClaimCommitted
-            }
-            Command::AbortClaim => {
-                self.claim = None;
-                Report::ClaimAborted
-            }
-            Command::Apply if self.wifi == Wifi::Ready && self.settings.is_some() => {
-                self.wifi = Wifi::Connecting(now);
-                Report::Applied
-            }
-            Command::Apply => refused(5),
-            Command::JoinStatus => Report::Join(match &self.wifi {
-                Wifi::Failed(join) => join.clone(),
-                _ if self.joined_at.is_some() => {
-                    if self.auto_stop {
-                        self.stop_at.get_or_insert(now + secs(1));
-                    }
-                    Join::Joined {
-                        address: "10.0.0.7".into(),
-                    }
-                }
-                _ => Join::Joining { attempts_left: None },
-            }),
-            Command::EnrolStatus => Report::Enrol(self.enrol.clone()),
-            Command::ResetNetwork => match self.wifi {
-                Wifi::Connecting(_) => refused(5),
-                Wifi::Ready | Wifi::Failed(_) => {
-                    self.wifi = Wifi::Ready;
-                    self.settings = None;
-                    Report::NetworkReset
-                }
-            },
-        }
-    }
-}
-
-/// A claim as the cloud knows it.
-#[derive(Debug)]
-pub(super) struct Issued {
-    pub(super) claim: Claim,
-    serial: Serial,
-    key: Uuid,
-    pub(super) retired: bool,
-    pub(super) used: bool,
-    reached: bool,
-    pub(super) events: Vec<Evidence>,
-}
-
-impl Issued {
-    fn is_over(&self, now: Moment) -> bool {
-        !self.used && (self.retired || now >= self.claim.expires)
-    }
-}
-
-/// The cloud as it is.
-#[derive(Debug, Default)]
-pub(super) struct Cloud {
-    pub(super) life: Duration,
-    pub(super) snapshots: BTreeMap<Serial, Snapshot>,
-    pub(super) issued: Vec<Issued>,
-    pub(super) things: BTreeMap<String, Thing>,
-    pub(super) released: BTreeSet<String>,
-    pub(super) troubles: Vec<(Call, CloudTrouble)>,
-    /// Refused for good from here on, such as when the network of the laptop is gone.
-    pub(super) down: BTreeSet<Call>,
-    pub(super) latency: BTreeMap<Call, Duration>,
-    pub(super) calls: Vec<(Moment, Call)>,
-    /// Somebody else gives every new thing a second credential.
-    pub(super) stray: bool,
-    /// A request to undo a claim failed.
-    retire_failed: bool,
-}
-
 #[derive(Default)]
 pub(super) struct Person {
     /// Answers to come, each after so long.
@@ -403,110 +72,21 @@ pub(super) struct Post {
     pub(super) device: Device,
     pub(super) person: Person,
     pub(super) recorded: Vec<Step>,
-    recording: Option<Step>,
+    pub(super) recording: Option<Step>,
     pub(super) not_recorded_at: Option<usize>,
     pub(super) events: Vec<Event>,
     pub(super) outcome: Option<Outcome>,
-    begun: Vec<Kind>,
-    op_under_way: bool,
-    client: u64,
-    identity_checked: bool,
-    policy: Policy,
-    check: Result<(), IdentityFault>,
-    last_command: Option<Command>,
-}
-
-/// What the clients of one job and the site share.
-type Shared = Arc<Mutex<Vec<(u64, Command)>>>;
-
-type Reports = Arc<Mutex<VecDeque<Report>>>;
-
-/// Says what was begun on which link, and asks for operations; the site answers in its place.
-struct ScriptedClient {
-    shared: Shared,
-    reports: Reports,
-    link: u64,
-    ops: VecDeque<GattOp>,
-    left: usize,
-    busy: bool,
-    stands: bool,
-}
-
-fn characteristic() -> CharacteristicId {
-    CharacteristicId {
-        service: Uuid::from_u128(1),
-        characteristic: Uuid::from_u128(2),
-    }
-}
-
-impl Client for ScriptedClient {
-    fn begin(&mut self, command: Command, now: Moment, _: &mut dyn Entropy) {
-        if let Command::SendClaim { claim, .. } = &command {
-            assert!(
-                claim.expires.left(now) >= MIN_LIFE_TO_SEND,
-                "a claim too old to be sent"
-            );
-        }
-        assert!(!self.busy, "a command while another is under way: {command:?}");
-        let opens = matches!(kind(&command), Kind::Describe | Kind::Open);
-        assert!(self.stands || opens, "a command without a session: {command:?}");
-        self.busy = true;
-        self.left = match kind(&command) {
-            Kind::SendClaim => 3,
-            Kind::Open => 2,
-            _ => 1,
-        };
-        self.shared.lock().unwrap().push((self.link, command));
-        self.ops.push_back(GattOp::Write(characteristic(), vec![1]));
-    }
-
-    fn handle(&mut self, result: Result<Vec<u8>, LinkError>, _: Moment, _: &mut dyn Entropy) {
-        let mut reports = self.reports.lock().unwrap();
-        match result {
-            Ok(_) => {
-                self.left -= 1;
-                if self.left > 0 {
-                    self.ops.push_back(GattOp::Write(characteristic(), vec![1]));
-                }
-            }
-            Err(error) => {
-                self.stands = false;
-                self.busy = false;
-                reports.push_back(Report::Failed(Fault::Link(error)));
-            }
-        }
-    }
-
-    fn handle_timeout(&mut self, _: Moment) {}
-
-    fn poll_gatt(&mut self) -> Option<GattOp> {
-        self.ops.pop_front()
-    }
-
-    fn poll_report(&mut self) -> Option<Report> {
-        let report = self.reports.lock().unwrap().pop_front();
-        if let Some(report) = &report {
-            self.busy = false;
-            match report {
-                Report::Opened { .. } => self.stands = true,
-                Report::Failed(Fault::WrongPop) => self.stands = false,
-                _ => {}
-            }
-        }
-        report
-    }
-
-    fn poll_timeout(&self) -> Option<Moment> {
-        None
-    }
-
-    fn session_stands(&self) -> bool {
-        self.stands
-    }
+    pub(super) begun: Vec<Kind>,
+    pub(super) op_under_way: bool,
+    pub(super) client: u64,
+    pub(super) identity_checked: bool,
+    pub(super) policy: Policy,
+    pub(super) check: Result<(), IdentityFault>,
+    pub(super) last_command: Option<Command>,
 }
 
 /// Something that comes to pass at its moment.
-enum Coming {
+pub(super) enum Coming {
     Input(JobId, u64, Input),
     /// The device is asked; the answer depends on what it is then.
     Op(JobId, u64),
@@ -520,11 +100,11 @@ pub(super) struct Site {
     pub(super) batch: Batch,
     pub(super) posts: BTreeMap<JobId, Post>,
     pub(super) cloud: Cloud,
-    shared: BTreeMap<JobId, (Shared, Reports)>,
-    coming: BTreeMap<(Moment, u64), Coming>,
-    sequence: u64,
-    random: u64,
-    links: usize,
+    pub(super) shared: BTreeMap<JobId, (Shared, Reports)>,
+    pub(super) coming: BTreeMap<(Moment, u64), Coming>,
+    pub(super) sequence: u64,
+    pub(super) random: u64,
+    pub(super) links: usize,
     pub(super) most_links: usize,
     /// A radio that makes one connection after another: when it is free. `None` makes all at once.
     pub(super) radio_free: Option<Moment>,
@@ -727,12 +307,12 @@ impl Site {
         true
     }
 
-    fn after(&mut self, wait: Duration, coming: Coming) {
+    pub(super) fn after(&mut self, wait: Duration, coming: Coming) {
         self.sequence += 1;
         self.coming.insert((self.now + wait, self.sequence), coming);
     }
 
-    fn pass(&mut self, coming: Coming) {
+    pub(super) fn pass(&mut self, coming: Coming) {
         match coming {
             Coming::Input(job, client, input) => {
                 let post = self.posts.get_mut(&job).unwrap();
@@ -840,120 +420,10 @@ impl Site {
     }
 
     /// Lets the devices live up to now and do in the cloud what they do.
-    fn live(&mut self) {
+    pub(super) fn live(&mut self) {
         let jobs: Vec<JobId> = self.posts.keys().copied().collect();
         for job in jobs {
             self.enrol_device(job);
-        }
-    }
-
-    fn enrol_device(&mut self, job: JobId) {
-        let now = self.now;
-        let post = self.posts.get_mut(&job).unwrap();
-        let device = &mut post.device;
-        device.live(now);
-        let (Some(joined_at), Some(claim)) = (device.joined_at, device.claim.clone()) else {
-            return;
-        };
-        let Some(issued) = self
-            .cloud
-            .issued
-            .iter_mut()
-            .find(|issued| issued.claim.id == claim.id)
-        else {
-            return;
-        };
-        let at = |wait| joined_at.max(claim.issued) + wait;
-        let alive_at = |moment: Moment, retired: bool| !retired && moment < claim.expires;
-        let told = |fact, moment| Evidence {
-            fact,
-            source: Source::Cloud,
-            at: Some(unix(moment)),
-        };
-        let lazy = matches!(device.enrolling, Enrolling::FromClaim(first)
-            if claim.id < ClaimId(format!("clm_{first}")));
-        if lazy
-            || device.enrolling == Enrolling::Never
-            || !alive_at(at(secs(2)), issued.retired) && !issued.used
-        {
-            return;
-        }
-        if now >= at(secs(2)) && !issued.reached {
-            issued.reached = true;
-            device.enrol = Enrol::CloudReached;
-            issued.events.push(told(Fact::CloudReached, at(secs(2))));
-            if device.enrolling == Enrolling::Refused {
-                issued.events.push(told(
-                    Fact::EnrolmentRefused {
-                        code: "AccessDenied".into(),
-                        message: "the hook says no".into(),
-                    },
-                    at(secs(2)),
-                ));
-            }
-        }
-        if device.enrolling == Enrolling::Refused {
-            return;
-        }
-        let principal = format!("p-{}", claim.id.0);
-        let name = device.serial.as_str().to_string();
-        if now >= at(secs(3)) && !issued.used && alive_at(at(secs(3)), issued.retired) {
-            issued.used = true;
-            if self.cloud.stray {
-                let thing = self
-                    .cloud
-                    .things
-                    .entry(name.clone())
-                    .or_insert_with(|| bare(&name));
-                thing.principals.push(Principal {
-                    id: "stray".into(),
-                    status: PrincipalStatus::Active,
-                });
-            }
-            device.enrol = Enrol::Registered {
-                thing: Some(name.clone()),
-                principal: principal.clone(),
-            };
-            issued.events.push(told(
-                Fact::Registered {
-                    thing: Some(name.clone()),
-                    principal: Some(principal.clone()),
-                },
-                at(secs(3)),
-            ));
-            let thing = self
-                .cloud
-                .things
-                .entry(name.clone())
-                .or_insert_with(|| bare(&name));
-            thing.version += 1;
-            thing.principals.push(Principal {
-                id: principal.clone(),
-                status: PrincipalStatus::Active,
-            });
-        }
-        let online_at = at(secs(4));
-        let seen = issued
-            .events
-            .iter()
-            .any(|evidence| matches!(evidence.fact, Fact::SeenOnline { .. }));
-        if now >= online_at && issued.used && !seen && device.enrolling != Enrolling::Unseen {
-            issued.events.push(told(
-                Fact::SeenOnline {
-                    thing: Some(name.clone()),
-                    principal: Some(principal.clone()),
-                },
-                online_at,
-            ));
-            if let Some(thing) = self.cloud.things.get_mut(&name) {
-                thing.connected = Some(true);
-                thing.connected_at = Some(unix(online_at));
-                thing.connected_principal = Some(principal.clone());
-            }
-            device.enrol = Enrol::Online {
-                thing: Some(name),
-                principal,
-            };
         }
     }
 
@@ -1130,178 +600,6 @@ impl Site {
         }
     }
 
-    fn call(&mut self, job: JobId, call: Call, action: Action) {
-        self.cloud.calls.push((self.now, call));
-        let wait = self.cloud.latency.get(&call).copied().unwrap_or(ms(80));
-        self.after(wait, Coming::Cloud(job, action));
-    }
-
-    fn answer_cloud(&mut self, job: JobId, action: Action) {
-        self.live();
-        let call = match &action {
-            Action::Snapshot(_) => Call::Snapshot,
-            Action::Issue(_) => Call::Issue,
-            Action::Retire(_) => Call::Retire,
-            Action::Deactivate { .. } => Call::Deactivate,
-            Action::Release { .. } => Call::Release,
-            _ => Call::Observe,
-        };
-        let trouble = self
-            .cloud
-            .troubles
-            .iter()
-            .position(|(of, _)| *of == call)
-            .map(|at| self.cloud.troubles.remove(at).1);
-        let trouble = if self.cloud.down.contains(&call) {
-            Some(CloudTrouble::Error(CloudError::Unreachable("no route".into())))
-        } else {
-            trouble
-        };
-        self.cloud.retire_failed |= call == Call::Retire && trouble.is_some();
-        let failure = match trouble {
-            None => None,
-            Some(CloudTrouble::Silence) => return,
-            Some(CloudTrouble::Error(error)) => Some((error, false)),
-            Some(CloudTrouble::LostAnswer) => Some((CloudError::Unreachable("reset".into()), true)),
-            Some(CloudTrouble::GarbledAnswer) => Some((CloudError::Nonsense("no JSON".into()), true)),
-        };
-        if let Some((error, false)) = &failure {
-            let input = failed(call, error.clone());
-            return self.pass(Coming::Input(job, 0, input));
-        }
-        let input = match action {
-            Action::Snapshot(serial) => {
-                let snapshot = self.cloud.snapshots.get(&serial).cloned();
-                let mut snapshot = snapshot.unwrap_or(Snapshot {
-                    known: false,
-                    identity_key_sha256: None,
-                    min_firmware: None,
-                    owner: Owner::None,
-                    thing: None,
-                });
-                if let Some(thing) = self.cloud.things.get(serial.as_str()) {
-                    snapshot.thing = Some(thing.clone());
-                }
-                Input::Snapshot(Ok(snapshot))
-            }
-            Action::Issue(request) => Input::Issued(Ok(self.issue(&request))),
-            Action::Retire(handle) => {
-                for issued in &mut self.cloud.issued {
-                    if issued.claim.cleanup == handle {
-                        issued.retired = true;
-                    }
-                }
-                self.wake_observers();
-                Input::Retired(Ok(()))
-            }
-            Action::Deactivate { thing, principal } => {
-                let thing = self.cloud.things.get_mut(&thing).unwrap();
-                for credential in &mut thing.principals {
-                    if credential.id == principal {
-                        credential.status = PrincipalStatus::Inactive;
-                    }
-                }
-                Input::Deactivated(Ok(thing.clone()))
-            }
-            Action::Release { thing, .. } => {
-                self.cloud.released.insert(thing);
-                Input::ReleasedToSupport(Ok(()))
-            }
-            Action::Observe { claim, after } => {
-                let now = self.now;
-                return self.observe(job, claim, after, now);
-            }
-            _ => return,
-        };
-        match failure {
-            Some((error, _)) => self.pass(Coming::Input(job, 0, failed(call, error))),
-            None => self.pass(Coming::Input(job, 0, input)),
-        }
-    }
-
-    fn issue(&mut self, request: &crate::claim::ClaimRequest) -> Claim {
-        let now = self.now;
-        let known = self
-            .cloud
-            .issued
-            .iter()
-            .find(|issued| issued.key == request.idempotency && !issued.used && !issued.is_over(now));
-        if let Some(issued) = known {
-            return issued.claim.clone();
-        }
-        let number = self.cloud.issued.len() + 1;
-        let claim = Claim {
-            id: ClaimId(format!("clm_{number}")),
-            kind: ClaimKind::Certificate {
-                chain_pem: "chain".into(),
-                key: PrivateKeyPem::new("key"),
-            },
-            endpoint: Endpoint {
-                host: "iot.example".into(),
-                port: 8883,
-            },
-            ca_pem: "ca".into(),
-            scope: Scope {
-                template: "t".into(),
-                parameters: BTreeMap::new(),
-            },
-            issued: now,
-            expires: now + self.cloud.life,
-            issued_at: unix(now),
-            cleanup: CleanupHandle(format!("/v1/claims/clm_{number}/retire")),
-        };
-        self.cloud.issued.push(Issued {
-            claim: claim.clone(),
-            serial: request.serial.clone(),
-            key: request.idempotency,
-            retired: false,
-            used: false,
-            reached: false,
-            events: Vec::new(),
-        });
-        claim
-    }
-
-    fn wake_observers(&mut self) {
-        let now = self.now;
-        let held: Vec<(Moment, u64)> = self
-            .coming
-            .iter()
-            .filter(|(_, coming)| matches!(coming, Coming::Observe(..)))
-            .map(|(at, _)| *at)
-            .collect();
-        for at in held {
-            let coming = self.coming.remove(&at).unwrap();
-            self.coming.insert((now, at.1), coming);
-        }
-    }
-
-    /// A long look: answered with news, on a change of state, or after twenty seconds.
-    fn observe(&mut self, job: JobId, claim: ClaimId, after: u64, since: Moment) {
-        self.live();
-        let now = self.now;
-        let Some(issued) = self.cloud.issued.iter().find(|issued| issued.claim.id == claim) else {
-            let gone = CloudError::Refused {
-                code: "claim-not-found".into(),
-                message: String::new(),
-            };
-            return self.pass(Coming::Input(job, 0, Input::Observed(Err(gone))));
-        };
-        let skipped = usize::try_from(after).unwrap();
-        let evidence: Vec<Evidence> = issued.events.iter().skip(skipped).cloned().collect();
-        let over = issued.is_over(now);
-        if evidence.is_empty() && !over && now.since(since) < secs(20) {
-            return self.after(ms(250), Coming::Observe(job, claim, after, since));
-        }
-        let observation = Observation {
-            next: u64::try_from(issued.events.len()).unwrap(),
-            evidence,
-            claim_over: over,
-            thing: self.cloud.things.get(issued.serial.as_str()).cloned(),
-        };
-        self.pass(Coming::Input(job, 0, Input::Observed(Ok(observation))));
-    }
-
     /// Holds the outcomes against the truth, after everything has had time to come to light.
     fn settle_truth(&mut self) {
         self.live();
@@ -1341,33 +639,11 @@ impl Site {
     }
 }
 
-fn bare(name: &str) -> Thing {
-    Thing {
-        name: name.into(),
-        version: 0,
-        principals: Vec::new(),
-        connected: Some(false),
-        connected_at: None,
-        connected_principal: None,
-    }
-}
-
-fn failed(call: Call, error: CloudError) -> Input {
-    match call {
-        Call::Snapshot => Input::Snapshot(Err(error)),
-        Call::Issue => Input::Issued(Err(error)),
-        Call::Observe => Input::Observed(Err(error)),
-        Call::Retire => Input::Retired(Err(error)),
-        Call::Deactivate => Input::Deactivated(Err(error)),
-        Call::Release => Input::ReleasedToSupport(Err(error)),
-    }
-}
-
-fn unix(at: Moment) -> UnixTime {
+pub(super) fn unix(at: Moment) -> UnixTime {
     UnixTime(EPOCH + i64::try_from(at.since_start().as_secs()).unwrap())
 }
 
-fn noise(random: &mut u64, bytes: &mut [u8]) {
+pub(super) fn noise(random: &mut u64, bytes: &mut [u8]) {
     for byte in bytes {
         *random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
         *byte = random.to_be_bytes()[0];
@@ -1388,4 +664,41 @@ pub(super) fn plan(number: u128, device: &Device) -> Plan {
         policy: Policy::default(),
         limits: Limits::default(),
     }
+}
+
+pub(super) fn done(outcome: &Outcome) {
+    assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+}
+
+pub(super) fn passphrase(text: &str) -> Answer {
+    Answer::Passphrase(Passphrase::new(text))
+}
+
+pub(super) fn answer(site: &mut Site, wait: Duration, answer: Answer) {
+    site.post().person.answers.push_back((wait, answer));
+}
+
+pub(super) fn questions(site: &mut Site) -> Vec<Question> {
+    let asked = site.post().events.iter().filter_map(|event| match event {
+        Event::Question(question) => Some(question.clone()),
+        _ => None,
+    });
+    asked.collect()
+}
+
+pub(super) fn count(site: &mut Site, kind: Kind) -> usize {
+    site.post()
+        .device
+        .kinds()
+        .into_iter()
+        .filter(|of| *of == kind)
+        .count()
+}
+
+pub(super) fn count_of(site: &Site, kind: Kind) -> usize {
+    site.posts
+        .values()
+        .flat_map(|post| post.device.kinds())
+        .filter(|of| *of == kind)
+        .count()
 }
