@@ -37,6 +37,11 @@ pub(super) struct Crediting {
 impl Crediting {
     pub(super) fn enter(cx: &mut Context, proven: Proven, then: Then) -> State {
         cx.enter(Stage::Crediting);
+        if cx.ever_applied {
+            let limits = &cx.plan.limits;
+            let by = cx.now + limits.join + limits.enrol;
+            cx.settle_by.get_or_insert(by);
+        }
         Self {
             proven,
             then,
@@ -68,11 +73,6 @@ impl Crediting {
             Signal::Report(_) | Signal::News => self.advance(cx),
             _ => State::Crediting(self),
         }
-    }
-
-    /// Whether the device needs a fresh claim, so that nothing can have happened in the cloud.
-    pub(super) fn renews(&self) -> bool {
-        matches!(self.then, Then::Enrol)
     }
 
     fn advance(mut self, cx: &mut Context) -> State {
@@ -107,6 +107,12 @@ impl Crediting {
     fn fetch(self, cx: &mut Context) -> State {
         if cx.serial().is_none() {
             return Undoing::enter(cx, Fault::SerialNeeded);
+        }
+        // A device that may have joined, whatever it says, may be using the claim before: the cloud has to say that it
+        // did not.
+        if cx.ever_applied && cx.watch.claim_id().is_some() && !cx.watch.over {
+            cx.watch_claim();
+            return State::Crediting(self);
         }
         // Rule 4: on a change of owner the old credential goes off before a new one can come.
         if cx.plan.purpose == Purpose::Transfer {

@@ -261,8 +261,10 @@ impl State {
             }
             _ => {}
         }
-        if self.looks_back() && cx.applied {
-            if cx.watch.has_news() && !matches!(self, Self::Joining(_)) {
+        if self.looks_back() && cx.ever_applied {
+            // News of a claim that is over led to nothing; a fresh one is on its way.
+            let news = cx.watch.has_news() && !cx.watch.over;
+            if news && !matches!(self, Self::Joining(_)) {
                 return Enrolling::enter(cx, None);
             }
             if cx.settle_by.is_some_and(|by| cx.now >= by) && matches!(signal, Signal::Tick) {
@@ -293,8 +295,8 @@ impl State {
             | Self::Proving(_)
             | Self::Identifying(_)
             | Self::Networking(_)
+            | Self::Crediting(_)
             | Self::Joining(_) => true,
-            Self::Crediting(state) => !state.renews(),
             Self::Starting(_)
             | Self::Enrolling(_)
             | Self::Verifying(_)

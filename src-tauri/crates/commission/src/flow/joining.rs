@@ -70,7 +70,9 @@ impl Joining {
     pub(super) fn on(self, cx: &mut Context, signal: Signal) -> State {
         let overdue = self.deadline.is_some_and(|deadline| cx.now >= deadline);
         match (self.step, signal, self.proven) {
-            (_, Signal::News, proven) if cx.applied && cx.watch.has_news() => Enrolling::enter(cx, proven),
+            (_, Signal::News, proven) if cx.ever_applied && cx.watch.has_news() => {
+                Enrolling::enter(cx, proven)
+            }
             (Step::Asking(question), Signal::Answer(answer), proven) => {
                 answered(cx, question, answer, proven)
             }

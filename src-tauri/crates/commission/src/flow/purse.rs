@@ -105,10 +105,10 @@ impl Context {
     }
 
     /// Asks for a claim early, so that nobody waits for it later: where the policy says so, and where no credential
-    /// has to be switched off first.
+    /// has to be switched off first. Never where an earlier one may still be used.
     pub(super) fn prefetch_claim(&mut self) {
         let early = self.plan.policy.prefetch_claim && self.plan.purpose != Purpose::Transfer;
-        if early && !self.plain {
+        if early && !self.plain && !self.ever_applied {
             self.want_claim();
         }
     }
@@ -187,17 +187,23 @@ impl Context {
     /// The command that sends the claim, if it may still be sent at this very moment.
     pub(super) fn claim_to_send(&mut self) -> Option<Command> {
         let now = self.now;
-        match &mut self.purse {
-            Purse::Held(held) if held.claim.may_be_sent(now) => {
-                held.begun = true;
-                let age = i64::try_from(now.since(held.claim.issued).as_secs()).unwrap_or(i64::MAX);
-                Some(Command::SendClaim {
-                    claim: held.claim.clone(),
-                    now: UnixTime(held.claim.issued_at.0.saturating_add(age)),
-                })
-            }
-            _ => None,
+        let Purse::Held(held) = &mut self.purse else {
+            return None;
+        };
+        if !held.claim.may_be_sent(now) {
+            return None;
         }
+        held.begun = true;
+        let age = i64::try_from(now.since(held.claim.issued).as_secs()).unwrap_or(i64::MAX);
+        let command = Command::SendClaim {
+            claim: held.claim.clone(),
+            now: UnixTime(held.claim.issued_at.0.saturating_add(age)),
+        };
+        if self.ever_applied {
+            // A device that has joined may use it as soon as it has it, whether we hear of that or not.
+            self.watch_claim();
+        }
+        Some(command)
     }
 
     /// The device has all of the claim.

@@ -166,7 +166,7 @@ impl Watch {
 impl Context {
     /// Watches what becomes of the claim that the device holds. The same claim is not begun anew.
     pub(super) fn watch_claim(&mut self) {
-        if let Some(held) = self.purse.held() {
+        if let Some(held) = self.purse.held().filter(|held| held.begun) {
             let claim = &held.claim;
             if self.watch.claim.as_ref().map(|watched| &watched.id) != Some(&claim.id) {
                 let watched = Watched {

@@ -445,3 +445,38 @@ fn the_latency_of_a_claim_is_hidden_behind_the_scan() {
     };
     assert_eq!(time(ms(1)), time(ms(60)));
 }
+
+#[test]
+fn a_fresh_claim_whose_arrival_nobody_heard_of_is_watched_all_the_same() {
+    let (mut site, plan, mut device) = Site::one();
+    device.enrolling = Enrolling::FromClaim(2);
+    site.cloud.life = secs(95);
+    site.start(plan, device);
+    site.run_while(|site| count_of(site, Kind::SendClaim) < 2);
+    let last = site.post().device.ops() + 1;
+    site.post().device.troubles.insert(last, Trouble::LostAfter);
+    site.post().device.connect_takes = secs(8);
+    let outcome = site.run();
+    assert!(
+        matches!(&outcome, Outcome::Done { principal, .. } if principal == "p-clm_2"),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        site.cloud.issued.len(),
+        2,
+        "no third one for a device that has enrolled"
+    );
+}
+
+#[test]
+fn a_refusal_that_the_device_only_guessed_is_overruled_by_the_cloud() {
+    let (mut site, plan, mut device) = Site::one();
+    device
+        .instead
+        .push((Kind::JoinStatus, Report::Join(crate::dialect::Join::Refused)));
+    site.start(plan, device);
+    let began = site.now;
+    done(&site.run());
+    assert!(site.now - began < secs(20), "without waiting for the person");
+    assert!(site.post().events.contains(&Event::QuestionOver));
+}
