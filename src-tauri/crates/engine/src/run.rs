@@ -1,6 +1,6 @@
 //! The loop that joins the flow to the world: requests and results in, actions out, one view up.
 //!
-//! One task owns the flow; every action runs in a task of its own and comes back as a [`Wake`]. Nothing here decides
+//! One task owns the flow; every action runs in a task of its own and comes back as a `Wake`. Nothing here decides
 //! what commissioning does next. What a result is worth when it comes too late is decided by generation: each link
 //! has a number, and what belongs to an earlier link is dropped.
 

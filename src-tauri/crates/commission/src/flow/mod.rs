@@ -4,7 +4,7 @@
 //! ([`Action`]) and what became known ([`Event`]), and calls back at the stated moment. Every step with an effect
 //! outside is asked to be written down ([`Action::Record`]) and is done only after [`Input::Recorded`].
 //!
-//! A job is a state (one file a stage) over a context. A stage hears [`context::Signal`]s and answers with the state
+//! A job is a state (one file a stage) over a context. A stage hears `context::Signal`s and answers with the state
 //! that follows. What goes on beside the stages lives in the context: the link and the dialect's client on it
 //! (`link`), the one claim (`purse`), what the cloud has seen (`watch`), and the other calls to the cloud (`cloud`).
 //! Stages look at those whenever there is news, so that an answer which comes early or late finds its place.

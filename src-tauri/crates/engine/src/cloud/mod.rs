@@ -1,7 +1,7 @@
 //! The cloud as a trusted user reaches it: over HTTPS, with the token of who signed in.
 //!
 //! [`http`] is the one HTTPS client of the program, which sign-in uses too. [`broker`] speaks the contract of
-//! `broker.openapi.yaml`; [`wire`] holds its shapes, [`problem`] its refusals, [`pace`] how often it may be asked.
+//! `broker.openapi.yaml`; `wire` holds its shapes, [`problem`] its refusals, [`pace`] how often it may be asked.
 //!
 //! Not here: what to do with an answer. That is the flow's.
 

@@ -1,6 +1,6 @@
 //! The durable record of every step, in SQLite: written before the step, never rewritten.
 //!
-//! One table, [`entries`], in which each entry carries the hash of the one before; [`remains`] reads a job's entries
+//! One table, `entries`, in which each entry carries the hash of the one before; [`remains`] reads a job's entries
 //! back into what is left to finish or undo. No secret ever gets here, because no [`Step`] can hold one.
 //!
 //! Several processes may use one journal at once. Not in scope: what to do about what remains; the flow decides.
