@@ -18,4 +18,6 @@ mod second_thoughts;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod twins;
+#[cfg(test)]
 mod visits;

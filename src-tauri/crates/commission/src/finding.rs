@@ -16,6 +16,8 @@ pub enum Wanted {
     Peripheral(PeripheralId),
     /// One that advertises this name.
     Name(String),
+    /// One that advertises this name and is none of these.
+    Another(String, Vec<PeripheralId>),
 }
 
 /// The orders that wait for their device.
@@ -49,10 +51,8 @@ impl Finder {
                 Wanted::Peripheral(id) => around
                     .get(id)
                     .filter(|device| !taken.contains(&device.peripheral)),
-                Wanted::Name(name) => around
-                    .named(name)
-                    .into_iter()
-                    .find(|device| !taken.contains(&device.peripheral)),
+                Wanted::Name(name) => named(around, name, &[], &taken),
+                Wanted::Another(name, tried) => named(around, name, tried, &taken),
             };
             if let Some(device) = fits {
                 taken.insert(device.peripheral.clone());
@@ -83,6 +83,17 @@ impl Finder {
     pub fn poll_timeout(&self) -> Option<Moment> {
         self.wanted.values().map(|(_, until)| *until).min()
     }
+}
+
+/// The strongest device of this name that is free.
+fn named<'a>(
+    around: &'a Surroundings,
+    name: &str,
+    tried: &[PeripheralId],
+    taken: &BTreeSet<PeripheralId>,
+) -> Option<&'a Nearby> {
+    let free = |device: &&Nearby| !taken.contains(&device.peripheral) && !tried.contains(&device.peripheral);
+    around.named(name).into_iter().find(free)
 }
 
 #[cfg(test)]

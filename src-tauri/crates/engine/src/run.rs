@@ -33,6 +33,8 @@ use crate::view::View;
 
 /// How long an order waits for its device to be heard.
 const FIND: Duration = Duration::from_secs(30);
+/// How long another device of the same name is listened for: devices advertise at least every second or so.
+const FIND_ANOTHER: Duration = Duration::from_secs(3);
 /// The view is published at most this often, however much happens: about sixty times a second.
 const PUBLISH_PACE: Duration = Duration::from_millis(16);
 /// Pause after the radio went deaf: an adapter that is off comes back when a person switches it on.
@@ -145,6 +147,10 @@ struct Driver {
     parts: Parts,
     batch: Batch,
     finder: Finder,
+    /// Jobs that look for another device of the same name.
+    twins: Finder,
+    /// The devices that those jobs hold meanwhile, and that only another such job may take over.
+    wrong_ones: BTreeMap<JobId, PeripheralId>,
     orders: BTreeMap<JobId, Order>,
     around: Surroundings,
     /// Devices that a job works on, so that no other order gets them.
@@ -178,6 +184,8 @@ impl Driver {
         Self {
             batch: Batch::new(parts.policy.links),
             finder: Finder::default(),
+            twins: Finder::default(),
+            wrong_ones: BTreeMap::new(),
             orders: BTreeMap::new(),
             around: Surroundings::new(dialect::recognise),
             taken: BTreeMap::new(),
@@ -255,6 +263,7 @@ impl Driver {
         [
             self.batch.poll_timeout(),
             self.finder.poll_timeout(),
+            self.twins.poll_timeout(),
             self.around.poll_timeout(),
             self.around.devices().filter_map(fades).min(),
             self.publish_at,
@@ -389,7 +398,8 @@ impl Driver {
         let now = self.parts.clock.now();
         self.around.handle_timeout(now);
         self.show_nearby();
-        let taken: BTreeSet<PeripheralId> = self.taken.values().cloned().collect();
+        let held = self.taken.values().chain(self.wrong_ones.values());
+        let taken: BTreeSet<PeripheralId> = held.cloned().collect();
         for (job, device) in self.finder.settle(&self.around, &taken) {
             self.begin(job, &device);
         }
@@ -397,6 +407,7 @@ impl Driver {
             self.orders.remove(&job);
             self.show_not_begun(job, &Fault::NotAdvertising, true);
         }
+        self.settle_twins(now);
         self.batch.handle_timeout(now, self.parts.entropy.as_mut());
         while let Some((job, action)) = self.batch.poll_action() {
             self.act(job, action);
@@ -406,6 +417,22 @@ impl Driver {
         }
         self.tend_ears(now);
         self.publish_when_due(now);
+    }
+
+    /// Hands other devices of the same name to the jobs that look for one; two that hold each other's device swap.
+    fn settle_twins(&mut self, now: Moment) {
+        let taken: BTreeSet<PeripheralId> = self.taken.values().cloned().collect();
+        for (job, device) in self.twins.settle(&self.around, &taken) {
+            self.wrong_ones.remove(&job);
+            self.taken.insert(job, device.peripheral.clone());
+            self.feed(job, Input::Another(Some(device.peripheral)));
+        }
+        for job in self.twins.handle_timeout(now) {
+            if let Some(own) = self.wrong_ones.remove(&job) {
+                self.taken.insert(job, own);
+            }
+            self.feed(job, Input::Another(None));
+        }
     }
 
     fn begin(&mut self, job: JobId, device: &Nearby) {
@@ -468,7 +495,8 @@ impl Driver {
                 return;
             }
         };
-        let started = entries.iter().find_map(|entry| match &entry.step {
+        // The last beginning tells with which of several devices of one name the job went on.
+        let started = entries.iter().rev().find_map(|entry| match &entry.step {
             Step::Started {
                 peripheral,
                 name,
@@ -508,7 +536,7 @@ impl Driver {
 
     /// The radio listens while a person or an order wants it to, and tries again after trouble.
     fn tend_ears(&mut self, now: Moment) {
-        if !self.wanted_listening && self.finder.is_empty() {
+        if !self.wanted_listening && self.finder.is_empty() && self.twins.is_empty() {
             self.stop_ears();
             self.listen_at = None;
             self.show_listening(false, None);

@@ -13,6 +13,7 @@ use crate::device::{Identity, IdentityFault, Serial};
 use crate::dialect::{Capabilities, Command, Report};
 use crate::evidence::{Evidence, Fact, Snapshot, Source};
 use crate::fault::Fault;
+use crate::gatt::PeripheralId;
 use crate::network::Network;
 use crate::secret::{Entropy, Pop};
 use crate::time::Moment;
@@ -32,6 +33,8 @@ pub(super) enum Signal {
     Lost(Fault),
     /// A command ended.
     Report(Report),
+    /// Another device of the same name is there, or none.
+    Another(Option<PeripheralId>),
     /// The proof of identity is checked.
     Checked(Result<Identity, IdentityFault>),
     /// A person answered the question, fittingly.
@@ -99,6 +102,8 @@ pub(super) struct Context {
 
     pub(super) question: Option<(Question, Moment)>,
     pub(super) capabilities: Capabilities,
+    /// Devices of the same name that turned out to be others.
+    pub(super) tried: Vec<PeripheralId>,
     /// The PoP to use, as the plan or a person said.
     pub(super) pop: Option<Pop>,
     pub(super) wrong_pops: u8,
@@ -157,6 +162,7 @@ impl Context {
             link_tries: 0,
             question: None,
             capabilities: Capabilities::default(),
+            tried: Vec::new(),
             wrong_pops: 0,
             identity: None,
             stale_checks: 0,
@@ -284,6 +290,28 @@ impl Context {
         self.withdraw_claim();
         self.off.withdraw(&mut self.intents);
         self.releasing.withdraw(&mut self.intents);
+    }
+
+    /// Asks for another device of the same name, since this one seems to be the wrong one.
+    pub(super) fn find_another(&mut self) {
+        let mut tried = self.tried.clone();
+        tried.push(self.plan.peripheral.clone());
+        self.act(Action::FindAnother {
+            name: self.plan.name.clone(),
+            tried,
+        });
+    }
+
+    /// Turns to another device of the same name: what is known of the first says nothing about it.
+    pub(super) fn turn_to(&mut self, other: PeripheralId, why: Fault) {
+        let first = core::mem::replace(&mut self.plan.peripheral, other);
+        self.tried.push(first);
+        self.capabilities = Capabilities::default();
+        self.link_tries = 0;
+        self.unlink();
+        self.record(Step::started(&self.plan));
+        let attempt = u8::try_from(self.tried.len() + 1).unwrap_or(u8::MAX);
+        self.events.push_back(Event::Retrying { fault: why, attempt });
     }
 
     /// Ends the job: the journal first, then the person.

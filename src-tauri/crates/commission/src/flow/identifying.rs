@@ -13,7 +13,7 @@ use crate::time::Moment;
 use super::context::{Context, Intent, Signal};
 use super::io::{Action, Stage, Step as Entry};
 use super::job::State;
-use super::linking::{lost, trouble};
+use super::linking::{Linking, lost, trouble};
 use super::networking::Networking;
 use super::proving::Proven;
 use super::undoing::Undoing;
@@ -30,6 +30,8 @@ enum Step {
     Challenged,
     /// The proof is being checked; until when.
     Checking(Moment),
+    /// The label may be that of another device of the same name.
+    Searching(Fault),
     /// The cloud is asked about this device.
     LookingUp(Serial),
 }
@@ -60,8 +62,22 @@ impl Identifying {
             (Step::Challenged, Signal::Report(Report::Failed(fault))) => trouble(cx, fault),
             (Step::Checking(_), Signal::Checked(Ok(identity))) => match accept(cx, identity) {
                 Ok(()) => Self::look_up(cx, proven),
+                Err(fault @ Fault::LabelMismatch { .. }) if !cx.ever_applied => {
+                    cx.find_another();
+                    let step = Step::Searching(fault);
+                    State::Identifying(Self { proven, step })
+                }
                 Err(fault) => Undoing::enter(cx, fault),
             },
+            (Step::Searching(fault), Signal::Another(Some(other))) => {
+                cx.turn_to(other, fault);
+                Linking::enter(cx)
+            }
+            (Step::Searching(fault), Signal::Another(None)) => Undoing::enter(cx, fault),
+            (Step::Searching(fault), Signal::Lost(_)) => {
+                let step = Step::Searching(fault);
+                State::Identifying(Self { proven, step })
+            }
             (Step::Checking(_), Signal::Checked(Err(fault))) => {
                 Undoing::enter(cx, Fault::IdentityForged(alloc::format!("{fault}")))
             }
@@ -85,7 +101,7 @@ impl Identifying {
     pub(super) fn timeout(&self) -> Option<Moment> {
         match self.step {
             Step::Checking(until) => Some(until),
-            Step::Challenged | Step::LookingUp(_) => None,
+            Step::Challenged | Step::Searching(_) | Step::LookingUp(_) => None,
         }
     }
 

@@ -116,6 +116,8 @@ pub enum Input {
     /// [`Action::Gatt`] ended. What comes after the link ended is ignored; nothing of an old link may come after the
     /// next [`Input::Linked`].
     Gatt(Result<Vec<u8>, LinkError>),
+    /// [`Action::FindAnother`] ended; none where no other is around.
+    Another(Option<PeripheralId>),
     /// [`Action::CheckIdentity`] ended.
     IdentityChecked(Result<Identity, IdentityFault>),
     /// [`Action::Snapshot`] ended.
@@ -146,6 +148,14 @@ pub enum Action {
     Connect(PeripheralId),
     /// Give the link back.
     Disconnect,
+    /// Look for a device that shares this name and that nobody works on. Two devices may share a name, and only PoP
+    /// and serial tell them apart.
+    FindAnother {
+        /// The advertised name.
+        name: String,
+        /// Devices that were tried already, the present one last.
+        tried: Vec<PeripheralId>,
+    },
     /// One GATT operation.
     Gatt(GattOp),
     /// Check a proof of identity: signature, certificate chain, dates.
@@ -292,7 +302,7 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "step", rename_all = "kebab-case", rename_all_fields = "camelCase")]
 pub enum Step {
-    /// The job begins.
+    /// The job begins; or turns to another device of the same name.
     Started {
         /// As the radio calls the device.
         peripheral: PeripheralId,
@@ -384,6 +394,19 @@ pub enum Step {
         /// How.
         outcome: OutcomeRecord,
     },
+}
+
+impl Step {
+    /// The beginning of this plan.
+    pub(super) fn started(plan: &Plan) -> Self {
+        Self::Started {
+            peripheral: plan.peripheral.clone(),
+            name: plan.name.clone(),
+            dialect: plan.dialect,
+            serial: plan.serial.clone(),
+            purpose: plan.purpose,
+        }
+    }
 }
 
 /// An [`Outcome`] as it is stored and shown.

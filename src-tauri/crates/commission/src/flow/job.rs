@@ -185,13 +185,7 @@ impl Job {
     }
 
     fn start(plan: Plan, dialects: Box<dyn Dialects>, start: Start) -> Self {
-        let started = Step::Started {
-            peripheral: plan.peripheral.clone(),
-            name: plan.name.clone(),
-            dialect: plan.dialect,
-            serial: plan.serial.clone(),
-            purpose: plan.purpose,
-        };
+        let started = Step::started(&plan);
         let mut cx = Context::new(plan, dialects);
         cx.recording = true;
         cx.actions.push_back(Action::Record(started));
@@ -214,6 +208,7 @@ impl Job {
             Input::LinkLost => cx.link_lost(),
             Input::Unlinked => cx.unlinked(),
             Input::Gatt(result) => cx.gatt(result, entropy),
+            Input::Another(found) => cx.signals.push_back(Signal::Another(found)),
             Input::IdentityChecked(_) if cx.stale_checks > 0 => cx.stale_checks -= 1,
             Input::IdentityChecked(result) => cx.signals.push_back(Signal::Checked(result)),
             Input::Snapshot(result) => cx.snapshot(result),

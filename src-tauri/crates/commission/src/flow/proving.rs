@@ -25,6 +25,8 @@ pub(super) struct Proving {
 #[derive(Debug)]
 enum Step {
     Opening,
+    /// The PoP may be that of another device of the same name.
+    Searching,
     Asking,
 }
 
@@ -56,6 +58,17 @@ impl Proving {
         State::Proving(Self { step })
     }
 
+    /// No device of this name takes the PoP.
+    fn refused(cx: &mut Context) -> State {
+        cx.pop = None;
+        cx.wrong_pops = cx.wrong_pops.saturating_add(1);
+        if cx.wrong_pops >= cx.plan.limits.pop_attempts {
+            Linking::give_up(cx, Fault::WrongPop)
+        } else {
+            Self::ask(cx, Fault::WrongPop)
+        }
+    }
+
     pub(super) fn on(self, cx: &mut Context, signal: Signal) -> State {
         match (self.step, signal) {
             (Step::Opening, Signal::Report(Report::Opened { scheme, capabilities })) => {
@@ -67,18 +80,25 @@ impl Proving {
                 }
                 Identifying::enter(cx, Proven(()))
             }
-            (Step::Opening, Signal::Report(Report::Failed(Fault::WrongPop))) => {
-                cx.pop = None;
-                cx.wrong_pops = cx.wrong_pops.saturating_add(1);
-                if cx.wrong_pops >= cx.plan.limits.pop_attempts {
-                    Linking::give_up(cx, Fault::WrongPop)
-                } else {
-                    Self::ask(cx, Fault::WrongPop)
-                }
+            // A device that was given settings is the right one, whatever it says now.
+            (Step::Opening, Signal::Report(Report::Failed(Fault::WrongPop))) if cx.ever_applied => {
+                Self::refused(cx)
             }
+            (Step::Opening, Signal::Report(Report::Failed(Fault::WrongPop))) => {
+                cx.find_another();
+                let step = Step::Searching;
+                State::Proving(Self { step })
+            }
+            (Step::Searching, Signal::Another(Some(other))) => {
+                cx.turn_to(other, Fault::WrongPop);
+                Linking::enter(cx)
+            }
+            (Step::Searching, Signal::Another(None)) => Self::refused(cx),
             (Step::Opening, Signal::Report(Report::Failed(fault))) => trouble(cx, fault),
             (Step::Asking, Signal::Answer(Answer::Pop(pop))) => {
                 cx.pop = Some(pop);
+                // A new code may be that of any of them.
+                cx.tried.clear();
                 if cx.link_idle() {
                     Self::open(cx)
                 } else {

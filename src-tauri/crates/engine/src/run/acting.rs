@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use commission::finding::Wanted;
 use commission::flow::{Action, Input, JobId};
 use commission::gatt::{GattOp, LinkError, PeripheralId};
 use tokio::sync::watch;
 
-use super::{Driver, Held, Wake};
+use super::{Driver, FIND_ANOTHER, Held, Wake};
 use crate::identity;
 use crate::ports::{Link, Radio};
 
@@ -26,6 +27,13 @@ impl Driver {
             }
             Action::Connect(peripheral) => self.connect(job, peripheral),
             Action::Disconnect => self.disconnect(job),
+            Action::FindAnother { name, tried } => {
+                if let Some(own) = self.taken.remove(&job) {
+                    self.wrong_ones.insert(job, own);
+                }
+                let until = self.parts.clock.now() + FIND_ANOTHER;
+                self.twins.add(job, Wanted::Another(name, tried), until);
+            }
             Action::Gatt(op) => self.gatt(job, op),
             Action::CheckIdentity(proof) => {
                 let (makers, now) = (self.parts.makers.clone(), self.parts.clock.unix());
@@ -68,6 +76,7 @@ impl Driver {
             Action::Record(_)
             | Action::Connect(_)
             | Action::Disconnect
+            | Action::FindAnother { .. }
             | Action::Gatt(_)
             | Action::CheckIdentity(_) => {}
         }

@@ -79,6 +79,8 @@ impl Driver {
         let at_ms = millis(self.parts.clock.now());
         if matches!(event, Event::Finished(_)) {
             self.taken.remove(&id);
+            self.twins.remove(id);
+            self.wrong_ones.remove(&id);
         }
         let Some(job) = self.view.jobs.iter_mut().find(|job| job.id == id) else {
             return;

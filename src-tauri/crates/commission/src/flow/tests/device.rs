@@ -12,7 +12,7 @@ use crate::claim::{Claim, ClaimForm};
 use crate::device::{DeviceKey, Fingerprint, Firmware, IdentityProof, Serial, SignatureScheme};
 use crate::dialect::{Capabilities, Command, Enrol, Join, Report};
 use crate::fault::Fault;
-use crate::gatt::LinkError;
+use crate::gatt::{LinkError, PeripheralId};
 use crate::network::{Auth, Network, SeenNetwork, Ssid};
 use crate::time::Moment;
 
@@ -76,6 +76,8 @@ pub(super) struct Device {
     pub(super) firmware: Firmware,
     pub(super) capabilities: Capabilities,
     pub(super) pop: String,
+    /// Another device of the same name, which takes this one's place when the flow turns to it, and its PoP.
+    pub(super) twin: Option<(PeripheralId, String)>,
     pub(super) locked: bool,
     pub(super) seen: VecDeque<Vec<SeenNetwork>>,
     pub(super) ssid: String,
@@ -131,6 +133,7 @@ impl Device {
                 summary: "a device".into(),
             },
             pop: POP.into(),
+            twin: None,
             locked: false,
             seen: VecDeque::from([vec![row("plant", -50), row("office", -85)]]),
             ssid: "plant".into(),

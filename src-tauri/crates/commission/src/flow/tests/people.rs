@@ -11,6 +11,28 @@ use crate::network::{Network, SeenNetwork, Ssid};
 use crate::secret::{Passphrase, Pop};
 
 #[test]
+fn the_wrong_one_of_two_devices_with_one_name_is_given_back_and_the_other_tried_without_asking() {
+    let (mut site, plan, mut device) = Site::one();
+    let other = crate::gatt::PeripheralId("other".into());
+    device.pop = "of the wrong one".into();
+    device.twin = Some((other, POP.into()));
+    site.start(plan, device);
+    done(&site.run());
+    assert_eq!(questions(&mut site), []);
+    assert_eq!(site.post().device.links(), 2);
+    let retried = site.post().events.iter().any(|event| {
+        matches!(
+            event,
+            Event::Retrying {
+                fault: Fault::WrongPop,
+                attempt: 2
+            }
+        )
+    });
+    assert!(retried);
+}
+
+#[test]
 fn a_wrong_pop_is_corrected_on_the_same_link() {
     let (mut site, mut plan, device) = Site::one();
     plan.pop = Some(Pop::new("wrong"));

@@ -555,6 +555,15 @@ impl Site {
                 post.op_under_way = true;
                 self.after(ms(40), Coming::Op(job, client));
             }
+            Action::FindAnother { tried, .. } => {
+                let another = post.device.twin.take();
+                if let Some((id, pop)) = &another {
+                    assert!(!tried.contains(id));
+                    post.device.pop.clone_from(pop);
+                }
+                let found = another.map(|(id, _)| id);
+                self.after(ms(100), Coming::Input(job, 0, Input::Another(found)));
+            }
             Action::CheckIdentity(proof) => {
                 let result = post.check.clone().map(|()| Identity {
                     serial: proof.serial,
