@@ -37,13 +37,16 @@ async fn settled(site: &Site, resumed: &Run, serial: &str, job: &str) {
 async fn a_program_killed_at_any_stage_is_finished_or_undone_by_resume() {
     let devices = STAGES.map(|stage| format!("[[device]]\nserial = \"{stage}\"\nkeep_link = true\n"));
     let site = Site::open(&devices.concat()).await;
-    let mut finished = 0;
+    let (mut killed, mut finished) = (0, 0);
     for stage in STAGES {
         let paper = site.paper(&site.labels(&[stage]));
         let mut running = site.start(&["commission", "--labels", &paper]);
         let begun = running.until_stage(stage).await;
         running.signal("KILL").await;
-        assert_eq!(running.end().await.exit, None, "it was killed");
+        // After the last stage the program may be through before the signal gets there.
+        let exit = running.end().await.exit;
+        assert!(matches!(exit, None | Some(0)), "{exit:?}");
+        killed += usize::from(exit.is_none());
 
         let job = begun["job"].as_str().unwrap();
         let before = steps(&site, job).await;
@@ -66,6 +69,7 @@ async fn a_program_killed_at_any_stage_is_finished_or_undone_by_resume() {
             resumed.stdout
         );
     }
+    assert!(killed >= 6, "only {killed} were killed on the way");
     assert!(finished >= 3, "only {finished} were finished");
     site.run(&["resume"]).await.exits(0).last("nothing-open");
     drop(site.run(&["journal", "--verify"]).await.exits(0));
