@@ -194,7 +194,7 @@ async fn the_device_sees_its_networks_strongest_first_and_an_empty_room_only_onc
         seen,
         [
             ("near".into(), -30),
-            ("\\xff\0\\xfe".into(), -60),
+            ("\\xff\\u{0}\\xfe".into(), -60),
             ("plant".into(), -80)
         ]
     );
