@@ -12,7 +12,8 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::device::{Fingerprint, Serial};
-use crate::secret::{PrivateKeyPem, Token};
+use crate::proven::ProvenKeys;
+use crate::secret::{PrivateKeyPem, TenantToken, Token};
 use crate::time::{Moment, UnixTime};
 
 /// Under this much life left a claim is not sent (rule 1 of the design).
@@ -23,6 +24,7 @@ pub const MIN_LIFE_TO_KEEP: Duration = Duration::from_secs(30);
 /// The cloud's name for a claim: public, fit for journal and logs.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct ClaimId(pub String);
 
 /// What the cloud needs to undo a claim; holds no secret.
@@ -43,7 +45,7 @@ pub struct Endpoint {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Scope {
-    /// The provisioning template (AWS) or enrolment scope (Azure id scope, Mender tenant).
+    /// The provisioning template (AWS); empty where the cloud has none.
     pub template: String,
     /// Parameters that the device must hand back when it registers.
     pub parameters: BTreeMap<String, String>,
@@ -59,25 +61,39 @@ pub enum ClaimKind {
         /// Private key.
         key: PrivateKeyPem,
     },
-    /// The cloud enrolled the device's own public key; nothing secret crosses the air.
+    /// The cloud enrolled the device's own public key; nothing of the device's crosses the air.
     PublicKey {
         /// The name to register under.
         registration_id: String,
+        /// Where that name is valid (Azure DPS).
+        id_scope: Option<String>,
+        /// Whose the device is (hosted Mender).
+        tenant_token: Option<TenantToken>,
     },
-    /// A shared access signature.
+    /// A shared access signature (Azure DPS).
     Sas {
+        /// The name to register under.
+        registration_id: String,
+        /// Where that name is valid.
+        id_scope: String,
         /// The token.
         token: Token,
     },
-    /// A symmetric key.
+    /// A symmetric key (Azure DPS).
     SymmetricKey {
+        /// The name to register under.
+        registration_id: String,
+        /// Where that name is valid.
+        id_scope: String,
         /// The key, base64.
         key: Token,
     },
-    /// Enrolment by the device's TPM endorsement key.
+    /// Enrolment by the device's TPM endorsement key (Azure DPS).
     Tpm {
         /// The name to register under.
         registration_id: String,
+        /// Where that name is valid.
+        id_scope: String,
     },
 }
 
@@ -141,6 +157,7 @@ impl Claim {
 /// Why a device is commissioned, which decides the order of old and new credentials (rule 4 of the design).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Purpose {
     /// It has no identity yet.
     #[default]
@@ -158,6 +175,8 @@ pub struct ClaimRequest {
     pub serial: Serial,
     /// The key that the device proved to hold, where it did.
     pub key_sha256: Option<Fingerprint>,
+    /// That key itself and what else the device proved to hold: what a cloud enrols where the claim is no secret.
+    pub keys: Option<ProvenKeys>,
     /// Repeating a request with the same key yields the same claim, not a second one.
     pub idempotency: Uuid,
     /// The forms that the device can take, best first.

@@ -38,15 +38,17 @@ pub struct Sighting {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum DialectKind {
     /// Espressif unified provisioning (protocomm).
     Espressif,
 }
 
-/// A device's serial number: 1 to 64 of letters, digits and `. _ : -`, the common ground of the clouds' name rules
-/// (AWS IoT thing names, Azure DPS registration ids).
+/// A device's serial number: 1 to 64 of letters, digits and `_ : -`, the common ground of the clouds' name rules. AWS
+/// IoT thing names take `[a-zA-Z0-9:_-]`; Azure DPS registration ids would take a dot as well.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(type = "string"))]
 pub struct Serial(String);
 
 /// Why a text is no serial number.
@@ -56,7 +58,7 @@ pub enum SerialError {
     #[error("a serial number has 1 to 64 characters, this has {0}")]
     Length(usize),
     /// It has a character that clouds do not take.
-    #[error("a serial number has letters, digits and . _ : - only, this has {0:?}")]
+    #[error("a serial number has letters, digits and _ : - only, this has {0:?}")]
     Character(char),
 }
 
@@ -73,7 +75,7 @@ impl Serial {
         }
         match text
             .chars()
-            .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '-')))
+            .find(|c| !(c.is_ascii_alphanumeric() || matches!(c, '_' | ':' | '-')))
         {
             Some(c) => Err(SerialError::Character(c)),
             None => Ok(Self(text)),
@@ -109,6 +111,7 @@ impl fmt::Display for Serial {
 /// SHA-256 of a public key in its SubjectPublicKeyInfo form (RFC 5280, 4.1.2.7).
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(type = "string"))]
 pub struct Fingerprint(pub [u8; 32]);
 
 impl TryFrom<String> for Fingerprint {
@@ -142,6 +145,7 @@ impl fmt::Debug for Fingerprint {
 /// A firmware version as the device states it, ordered by its leading dotted numbers: 2.10 is newer than 2.9.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Firmware(pub String);
 
 impl Firmware {
@@ -204,6 +208,8 @@ pub struct IdentityProof {
     pub firmware: Firmware,
     /// Public key or certificate chain.
     pub key: DeviceKey,
+    /// The public part of its TPM's endorsement key, where it has a TPM.
+    pub endorsement_key: Option<Vec<u8>>,
     /// How it signed.
     pub scheme: SignatureScheme,
     /// The bytes that had to be signed: our challenge, this session and the facts above (see DEVICE.md).
@@ -215,6 +221,7 @@ pub struct IdentityProof {
 /// What a device has proven about itself.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Identity {
     /// Serial number.
     pub serial: Serial,
@@ -241,6 +248,9 @@ pub enum IdentityFault {
     /// A certificate of the chain is out of date.
     #[error("a certificate of the device is not valid now")]
     OutOfDate,
+    /// The check itself came to no end, which says nothing of the device.
+    #[error("the check did not end: {0}")]
+    Unchecked(String),
     /// The serial in the certificate is another than the stated one.
     #[error("the device says it is {stated}, its certificate says {certified}")]
     Serial {
@@ -260,9 +270,10 @@ mod tests {
         assert_eq!(Serial::new(""), Err(SerialError::Length(0)));
         assert_eq!(Serial::new("A".repeat(65)), Err(SerialError::Length(65)));
         assert_eq!(Serial::new("SN 1"), Err(SerialError::Character(' ')));
+        assert_eq!(Serial::new("SN.1"), Err(SerialError::Character('.')));
         assert_eq!(
-            Serial::new("SN-1.a_b:c").map(String::from),
-            Ok("SN-1.a_b:c".into())
+            Serial::new("SN-1-a_b:c").map(String::from),
+            Ok("SN-1-a_b:c".into())
         );
     }
 

@@ -12,6 +12,7 @@ use crate::time::UnixTime;
 /// Who says so.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Source {
     /// The radio of this laptop.
     Radio,
@@ -24,14 +25,17 @@ pub enum Source {
 /// What was learnt.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "fact", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Fact {
     /// The device was linked and its endpoints mapped.
     Linked,
     /// The device proved that it knows the PoP, and we did.
     PossessionProven {
-        /// The scheme, such as `security-2 patch 1`.
+        /// The scheme, such as `security 2 patch 1`.
         scheme: String,
     },
+    /// The device refused the PoP.
+    PossessionRefused,
     /// The device proved its identity, and the cloud knows it.
     IdentityProven {
         /// What it proved.
@@ -58,6 +62,8 @@ pub enum Fact {
         /// Its address, as the device says; absent where only the cloud shows that it must have joined.
         address: Option<String>,
     },
+    /// The network refused the device, most likely for its passphrase.
+    PassphraseRefused,
     /// Second proof: the device reached the cloud with the claim.
     CloudReached,
     /// The cloud made the permanent credential.
@@ -97,6 +103,7 @@ pub enum Fact {
 
 /// A fact with its source and time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Evidence {
     /// What.
     #[serde(flatten)]

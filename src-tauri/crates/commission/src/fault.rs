@@ -3,6 +3,7 @@
 //! The sentences for people are not here: `engine::failure` maps each fault to what happened, why that is likely and
 //! what to do now. The code is what logs, JSON output and the window's words are keyed by.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,12 @@ pub enum Fault {
     /// The proof does not hold.
     #[error("the device's proof of identity does not hold: {0}")]
     IdentityForged(String),
+    /// No maker that the profile names stands behind its certificate.
+    #[error("no maker that the organisation profile names vouches for the device")]
+    MakerUnknown,
+    /// The proof could not be checked, which says nothing of the device.
+    #[error("the device's proof of identity could not be checked: {0}")]
+    IdentityUnchecked(String),
     /// The maker's import does not list it.
     #[error("the device {0} is not in the maker's list")]
     UnknownDevice(String),
@@ -110,6 +117,9 @@ pub enum Fault {
     /// The device refused the settings.
     #[error("the device refused the Wi-Fi settings (status {0})")]
     SettingsRefused(u32),
+    /// The device holds settings of an earlier attempt and does not give them up.
+    #[error("the device holds Wi-Fi settings of an earlier attempt")]
+    SettingsHeld,
     /// The device cannot be corrected in place.
     #[error("this firmware must be switched off and on before it takes new Wi-Fi settings")]
     PowerCycleNeeded,
@@ -145,6 +155,12 @@ pub enum Fault {
     /// The access point refused the device, most likely for its passphrase.
     #[error("the network refused the device")]
     PassphraseRefused,
+    /// The device sees the network as a protected one, and no passphrase is known.
+    #[error("the network {0} is protected and no passphrase is known")]
+    PassphraseNeeded(String),
+    /// What was given cannot be a passphrase, so nothing was sent.
+    #[error("a Wi-Fi passphrase has 8 to 63 characters")]
+    PassphraseInvalid,
     /// The device could not find the network when it joined.
     #[error("the device did not find the network")]
     NetworkNotFound,
@@ -170,6 +186,9 @@ pub enum Fault {
     /// Registered, but not seen online in time.
     #[error("the device is registered but was not seen online yet")]
     NotSeenOnline,
+    /// One credential is active, and it is not the one that the device was given.
+    #[error("the device's new credential is not active")]
+    CredentialOff,
     /// More or fewer than one credential is active.
     #[error("the device has {0} active credentials instead of one")]
     ActiveCredentials(usize),
@@ -197,12 +216,21 @@ pub enum Fault {
         /// Its words.
         message: String,
     },
-    /// A person stopped it.
-    #[error("stopped by a person")]
-    Cancelled,
-    /// A question stayed unanswered.
-    #[error("nobody answered in time")]
-    Unanswered,
+    /// A person stopped it; why it had asked, where a question stood open.
+    #[error("stopped by a person{}", asked(.0.as_deref()))]
+    Cancelled(Option<Box<Fault>>),
+    /// A question stayed unanswered; why it was asked.
+    #[error("nobody answered in time{}", asked(.0.as_deref()))]
+    Unanswered(Option<Box<Fault>>),
+    /// It ended for this reason, and what it gave the device for Wi-Fi could not be taken back.
+    #[error("{0}; the device keeps the Wi-Fi settings")]
+    SettingsKept(Box<Fault>),
+    /// It ended for this reason after the device's earlier identity had been switched off, so that the device has none.
+    #[error("{0}; the device's earlier identity is off, and it stays offline until it is commissioned")]
+    EarlierOff(Box<Fault>),
+    /// The device has nothing to show itself by.
+    #[error("the device cannot blink on demand")]
+    BlinkUnsupported,
     /// The journal could not be written, so nothing may be done.
     #[error("the journal cannot be written: {0}")]
     Journal(String),
@@ -226,6 +254,8 @@ impl Fault {
             Self::UnsupportedScheme(_) => "unsupported-scheme",
             Self::IdentityMissing => "identity-missing",
             Self::IdentityForged(_) => "identity-forged",
+            Self::MakerUnknown => "maker-unknown",
+            Self::IdentityUnchecked(_) => "identity-unchecked",
             Self::UnknownDevice(_) => "unknown-device",
             Self::CloneSuspected(_) => "clone-suspected",
             Self::LabelMismatch { .. } => "label-mismatch",
@@ -237,6 +267,7 @@ impl Fault {
             Self::NetworkWeak { .. } => "network-weak",
             Self::ScanTimeout => "scan-timeout",
             Self::SettingsRefused(_) => "settings-refused",
+            Self::SettingsHeld => "settings-held",
             Self::PowerCycleNeeded => "power-cycle-needed",
             Self::CredentialsUnsupported => "credentials-unsupported",
             Self::ClaimRefused { .. } => "claim-refused",
@@ -244,22 +275,35 @@ impl Fault {
             Self::BufferTooSmall { .. } => "buffer-too-small",
             Self::ClaimRejected(_) => "claim-rejected",
             Self::PassphraseRefused => "passphrase-refused",
+            Self::PassphraseNeeded(_) => "passphrase-needed",
+            Self::PassphraseInvalid => "passphrase-invalid",
             Self::NetworkNotFound => "network-not-found",
             Self::JoinTimeout => "join-timeout",
             Self::EnrolmentRefused { .. } => "enrolment-refused",
             Self::CloudUnreachableFromDevice(_) => "cloud-unreachable-from-device",
             Self::EnrolTimeout => "enrol-timeout",
             Self::NotSeenOnline => "not-seen-online",
+            Self::CredentialOff => "credential-off",
             Self::ActiveCredentials(_) => "active-credentials",
             Self::ReleaseRefused { .. } => "release-refused",
             Self::SignedOut => "signed-out",
             Self::CloudUnreachable(_) => "cloud-unreachable",
             Self::Cloud { .. } => "cloud-error",
-            Self::Cancelled => "cancelled",
-            Self::Unanswered => "unanswered",
+            Self::Cancelled(_) => "cancelled",
+            Self::Unanswered(_) => "unanswered",
+            // What went wrong stays what it is; that settings are left is said beside it.
+            Self::SettingsKept(fault) => fault.code(),
+            // A device that worked before is dead now: that outweighs why it was not given a new identity.
+            Self::EarlierOff(_) => "earlier-identity-off",
+            Self::BlinkUnsupported => "cannot-blink",
             Self::Journal(_) => "journal",
         }
     }
+}
+
+fn asked(open: Option<&Fault>) -> String {
+    open.map(|fault| alloc::format!(" after it had asked, since {fault}"))
+        .unwrap_or_default()
 }
 
 fn link_code(error: &LinkError) -> &'static str {
@@ -317,6 +361,7 @@ impl CloudError {
 
 /// A fault as it is stored and shown: its code and its technical words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct FaultRecord {
     /// The stable code.
     pub code: String,

@@ -15,6 +15,7 @@ use uuid::Uuid;
 /// Opaque, and no identity: addresses rotate and macOS shows none. A device is known by what it proves.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct PeripheralId(pub String);
 
 /// A characteristic, named by its service and itself. Stacks key by UUID, so two equal ones cannot be told apart.

@@ -17,11 +17,14 @@ use zeroize::Zeroizing;
 
 use crate::device::{Serial, SerialError, Sighting};
 use crate::secret::Pop;
+use crate::text::shown;
 
 /// Longest text that is looked at, in bytes; firmware writes at most 150 (esp-idf and RainMaker QR buffers).
 pub const MAX_LABEL: usize = 512;
 /// Longest device name, in bytes: what fits a scan response (Bluetooth Core 5.4, Vol 3, Part C, 11).
 pub const MAX_NAME: usize = 29;
+/// Longest word of a label that is repeated, in characters: a longer one is no kind of anything.
+const MAX_WORD: usize = 16;
 
 /// What a label says. Holds a secret, whose type keeps it out of `Debug`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -38,23 +41,23 @@ pub struct Label {
     pub security: Option<u8>,
 }
 
-/// Why a text is no label of a device that Fieldkey can bring online, and what to do.
+/// Why a text is no label of a device that Fieldkey can bring online; [`LabelError::advice`] says what to do.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum LabelError {
     /// There is nothing in it.
-    #[error("the label is empty: scan the code again, or type the proof of possession")]
+    #[error("the label is empty")]
     Empty,
     /// It is longer than any label.
-    #[error("the label has {0} bytes, a label has at most 512: scan the code on the device itself")]
+    #[error("the label has {0} bytes, a label has at most {MAX_LABEL}")]
     TooLong(usize),
     /// The JSON object ends too early.
-    #[error("the label's end is missing: scan the whole code again")]
+    #[error("the label's end is missing")]
     Truncated,
     /// It begins like a JSON object and is none.
-    #[error("the label cannot be read from character {0} on: scan it again, or type the proof of possession")]
+    #[error("the label cannot be read from character {0} on")]
     Malformed(usize),
     /// A key has a value of the wrong type.
-    #[error("the label's \"{key}\" must be {expected}: ask the maker for a correct label")]
+    #[error("the label's \"{key}\" must be {expected}")]
     Field {
         /// The key.
         key: &'static str,
@@ -62,58 +65,80 @@ pub enum LabelError {
         expected: &'static str,
     },
     /// Name, PoP and serial are all missing.
-    #[error(
-        "the label has neither name, proof of possession nor serial number: this is another kind of code"
-    )]
+    #[error("the label has neither name, proof of possession nor serial number")]
     Nothing,
     /// The name cannot be advertised.
-    #[error(
-        "the label's name has {0} bytes, a device's name has at most 29: ask the maker for a correct label"
-    )]
+    #[error("the label's name has {0} bytes, a device's name has at most {MAX_NAME}")]
     NameTooLong(usize),
     /// The serial number is none.
     #[error("the label's serial number is wrong: {0}")]
     Serial(SerialError),
     /// A scheme that does not exist.
-    #[error("the label wants security scheme {0}, there are 0, 1 and 2: ask the maker for a correct label")]
+    #[error("the label wants security scheme {0}, there are 0, 1 and 2")]
     Security(u64),
     /// The device is provisioned over its own Wi-Fi.
-    #[error("this device is set up over its own Wi-Fi (SoftAP), not over Bluetooth: use the maker's app")]
+    #[error("this device is set up over its own Wi-Fi (SoftAP), not over Bluetooth")]
     SoftAp,
     /// The device uses another transport than Bluetooth LE.
-    #[error("this device is set up over \"{0}\", not over Bluetooth: use the maker's app")]
+    #[error("this device is set up over \"{}\", not over Bluetooth", shown(.0, MAX_WORD))]
     Transport(String),
     /// The device joins Thread, not Wi-Fi.
-    #[error("this is a Thread device: Fieldkey brings Wi-Fi devices online")]
+    #[error("this is a Thread device; Fieldkey brings Wi-Fi devices online")]
     Thread,
     /// The device joins a network of an unknown kind.
-    #[error("this device joins a network of the kind \"{0}\": Fieldkey brings Wi-Fi devices online")]
+    #[error("this device joins a network of the kind \"{}\"; Fieldkey brings Wi-Fi devices online", shown(.0, MAX_WORD))]
     NetworkKind(String),
     /// A web address without a label in it.
-    #[error("this web address holds no label (no \"data=\" in it): scan the code on the device itself")]
+    #[error("this web address holds no label (no \"data=\" in it)")]
     NoData,
     /// A web address with broken percent-encoding.
-    #[error("the web address is damaged at character {0}: scan the code again")]
+    #[error("the web address is damaged at character {0}")]
     PercentEncoding(usize),
     /// The compact form lacks a part.
-    #[error("the label should read NP:name|proof|b, a part is missing: scan the whole code again")]
+    #[error("the label should read NP:name|proof|b, a part is missing")]
     Compact,
+    /// The compact form ends in something else than `b` or `s`, which may be a piece of the proof.
+    #[error("the label should end in |b, as in NP:name|proof|b")]
+    CompactEnd,
     /// A Matter code.
-    #[error("this is a Matter code: use a Matter app")]
+    #[error("this is a Matter code")]
     Matter,
     /// A Wi-Fi network's code.
-    #[error("this is the code of a Wi-Fi network, not of a device: scan the code on the device")]
+    #[error("this is the code of a Wi-Fi network, not of a device")]
     Wifi,
     /// Neither a label nor something that a person would type as a PoP.
-    #[error("this is no label: scan the code on the device, or type the proof of possession without spaces")]
+    #[error("this is neither a label nor a proof of possession, which is one word")]
     Unknown,
+}
+
+impl LabelError {
+    /// What to do now.
+    pub fn advice(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::Malformed(_) => "Scan the code again, or type the proof of possession.",
+            Self::Truncated | Self::PercentEncoding(_) | Self::Compact | Self::CompactEnd => {
+                "Scan the whole code again, or type the proof of possession."
+            }
+            Self::TooLong(_) | Self::Nothing | Self::NoData | Self::Wifi => {
+                "Scan the code on the device itself, or type its proof of possession."
+            }
+            Self::Unknown => "Scan the code on the device, or type its proof of possession without spaces.",
+            Self::Field { .. } | Self::NameTooLong(_) | Self::Serial(_) | Self::Security(_) => {
+                "Ask the maker for a correct label; until then, type the proof of possession."
+            }
+            Self::SoftAp | Self::Transport(_) | Self::Thread | Self::NetworkKind(_) => {
+                "Set this device up with its maker's app."
+            }
+            Self::Matter => "Set this device up with a Matter app.",
+        }
+    }
 }
 
 impl Label {
     /// Reads a label in any of its forms.
     ///
     /// # Errors
-    /// [`LabelError`] names what is wrong and what to do.
+    /// [`LabelError`] names what is wrong.
     pub fn parse(text: &str) -> Result<Self, LabelError> {
         let text = text.trim_start_matches('\u{feff}').trim();
         if text.is_empty() {
@@ -253,7 +278,7 @@ fn from_compact(rest: &str) -> Result<Label, LabelError> {
         "b" | "B" => {}
         "s" | "S" => return Err(LabelError::SoftAp),
         "" => return Err(LabelError::Compact),
-        other => return Err(LabelError::Transport(other.to_owned())),
+        _ => return Err(LabelError::CompactEnd),
     }
     if device.is_empty() {
         return Err(LabelError::Compact);
@@ -464,7 +489,9 @@ mod tests {
             ("NP:PROV_1|abcd1234|", LabelError::Compact),
             ("NP:|abcd1234|b", LabelError::Compact),
             ("NP:PROV_1|abcd1234|s", LabelError::SoftAp),
-            ("NP:PROV_1|abcd1234|x", LabelError::Transport("x".into())),
+            ("NP:PROV_1|abcd1234|x", LabelError::CompactEnd),
+            // The last part is a piece of a proof with a bar in it, whose end is missing.
+            ("NP:PROV_1|abcd|1234", LabelError::CompactEnd),
             ("MT:Y.K9042C00KA0648G00", LabelError::Matter),
             ("WIFI:T:WPA;S:plant;P:secret;;", LabelError::Wifi),
             ("two words", LabelError::Unknown),

@@ -6,10 +6,15 @@
 //! Not in scope: anything that touches the world. This crate is `no_std`, so the compiler itself refuses a file,
 //! a socket, an environment variable, a clock or a thread; time arrives as an argument ([`time::Moment`]) and
 //! randomness through [`secret::Entropy`].
-#![no_std]
+// Types described in TypeScript need the standard prelude; nothing that ships is built with that feature.
+#![cfg_attr(not(feature = "ts"), no_std)]
+#![cfg_attr(
+    feature = "ts",
+    allow(unused_qualifications, reason = "without the prelude they are needed")
+)]
 
 extern crate alloc;
-#[cfg(test)]
+#[cfg(all(test, not(feature = "ts")))]
 extern crate std;
 
 pub mod claim;
@@ -23,7 +28,10 @@ pub mod gatt;
 pub mod label;
 pub mod nearby;
 pub mod network;
+pub mod pace;
 pub mod policy;
+pub mod proven;
+pub mod rights;
 pub mod secret;
 pub mod text;
 pub mod time;

@@ -20,7 +20,7 @@ pub enum NetworkError {
     #[error("a Wi-Fi name has 1 to 32 bytes, this has {0}")]
     SsidLength(usize),
     /// The passphrase has neither 8 to 63 bytes nor none.
-    #[error("a Wi-Fi passphrase has 8 to 63 bytes, this has {0}; leave it out for an open network")]
+    #[error("a Wi-Fi passphrase has 8 to 63 characters, this has {0}; leave it out for an open network")]
     PassphraseLength(usize),
 }
 
@@ -115,6 +115,21 @@ pub struct Network {
     pub passphrase: Option<Passphrase>,
     /// Whether it hides its name, so that not being seen is no trouble.
     pub hidden: bool,
+}
+
+impl Auth {
+    /// Whether a passphrase opens it. What this version does not know may be protected without one.
+    pub fn wants_passphrase(self) -> bool {
+        match self {
+            Self::Wep
+            | Self::WpaPsk
+            | Self::Wpa2Psk
+            | Self::WpaWpa2Psk
+            | Self::Wpa3Psk
+            | Self::Wpa2Wpa3Psk => true,
+            Self::Open | Self::Wpa2Enterprise | Self::Other(_) => false,
+        }
+    }
 }
 
 impl Network {

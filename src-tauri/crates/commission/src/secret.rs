@@ -77,6 +77,11 @@ secret_text! {
     Token
 }
 
+secret_text! {
+    /// A tenant token (Mender): it lets any device knock at the tenant's door, and all devices of the tenant share it.
+    TenantToken
+}
+
 /// Secret bytes: session keys, plaintext of encrypted requests, private scalars.
 #[derive(Clone)]
 pub struct SecretBytes(Zeroizing<Vec<u8>>);
@@ -126,6 +131,7 @@ mod tests {
     static_assertions::assert_not_impl_any!(Pop: fmt::Display, serde::Serialize);
     static_assertions::assert_not_impl_any!(PrivateKeyPem: fmt::Display, serde::Serialize);
     static_assertions::assert_not_impl_any!(Token: fmt::Display, serde::Serialize);
+    static_assertions::assert_not_impl_any!(TenantToken: fmt::Display, serde::Serialize);
     static_assertions::assert_not_impl_any!(SecretBytes: fmt::Display, serde::Serialize);
 
     #[test]

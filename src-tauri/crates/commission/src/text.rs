@@ -24,9 +24,78 @@ pub fn is_trick(c: char) -> bool {
     c.is_control() || turns
 }
 
+/// What a reader of files complains of, in plain words and without the text that it found in the wrong place, since a
+/// secret may stand in a wrong place too.
+pub fn complaint(message: &str) -> String {
+    let Some((found, expected)) = message.rsplit_once(", expected ") else {
+        return message.into();
+    };
+    let found = match found.split_once(": ") {
+        Some((kind, found)) if kind.starts_with("invalid ") => {
+            let word = match found {
+                _ if found.starts_with("string ") => "a text",
+                _ if found.starts_with("integer ") || found.starts_with("floating point ") => "a number",
+                _ if found.starts_with("boolean ") => "true or false",
+                "map" => "a table",
+                "sequence" => "a list",
+                other => other,
+            };
+            alloc::format!("{kind}: {word}")
+        }
+        _ if found.starts_with("unknown variant ") => "this is none of its values".into(),
+        _ => found.into(),
+    };
+    let expected = match expected {
+        "u8" => "a whole number from 0 to 255",
+        "u16" | "u32" | "u64" | "usize" => "a whole number from 0 on",
+        "i8" | "i16" | "i32" | "i64" => "a whole number",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" => "a text in quotes",
+        "a sequence" => "a list",
+        "a map" => "a table",
+        other if other.starts_with("struct ") => "a table",
+        other => other,
+    };
+    alloc::format!("{found}, expected {expected}")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_complaint_is_in_plain_words_and_repeats_no_text() {
+        for (message, plain) in [
+            ("missing field `name`", "missing field `name`"),
+            (
+                "invalid type: string \"hunter22\", expected a boolean",
+                "invalid type: a text, expected true or false",
+            ),
+            (
+                "invalid type: string \"a, expected b\", expected u8",
+                "invalid type: a text, expected a whole number from 0 to 255",
+            ),
+            (
+                "invalid type: map, expected a sequence",
+                "invalid type: a table, expected a list",
+            ),
+            (
+                "invalid type: integer `12345678`, expected a string",
+                "invalid type: a number, expected a text in quotes",
+            ),
+            (
+                "unknown variant `hunter22`, expected `required` or `off`",
+                "this is none of its values, expected `required` or `off`",
+            ),
+            (
+                "unknown field `a`, expected `b` or `c`",
+                "unknown field `a`, expected `b` or `c`",
+            ),
+        ] {
+            assert_eq!(complaint(message), plain, "{message}");
+        }
+    }
 
     #[test]
     fn nothing_that_is_shown_can_play_with_a_terminal() {

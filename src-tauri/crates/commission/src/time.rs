@@ -53,6 +53,7 @@ impl Sub for Moment {
 /// Calendar time as whole seconds since 1970-01-01T00:00:00Z, without leap seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(type = "number"))]
 pub struct UnixTime(pub i64);
 
 impl fmt::Display for UnixTime {

@@ -11,7 +11,7 @@ use crate::claim::{Claim, ClaimForm};
 use crate::device::{DialectKind, IdentityProof, Sighting};
 use crate::fault::Fault;
 use crate::gatt::{GattOp, GattTable, LinkError};
-use crate::network::{Network, SeenNetwork};
+use crate::network::{Network, SeenNetwork, Ssid};
 use crate::policy::Limits;
 use crate::secret::{Entropy, Pop};
 use crate::time::{Moment, UnixTime};
@@ -43,6 +43,8 @@ pub struct Capabilities {
     pub network_scan: bool,
     /// Wrong settings can be corrected on the same link.
     pub retry_in_place: bool,
+    /// The link outlives the join, and the device can leave the network that it joined.
+    pub keep_link: bool,
     /// The forms of claim it takes, best first; empty where it takes none.
     pub claims: Vec<ClaimForm>,
     /// It can prove its identity.
@@ -57,6 +59,10 @@ pub struct Capabilities {
 
 /// What a dialect can be told to do. At most one is under way.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a link has one command at a time, so nothing is gained by keeping the claim apart"
+)]
 pub enum Command {
     /// Map the endpoints and ask what the device can do. First of all; needs no session.
     Describe,
@@ -93,7 +99,8 @@ pub enum Command {
     JoinStatus,
     /// How is the enrolment?
     EnrolStatus,
-    /// Forget refused settings so that others can be set, on the same link.
+    /// Forget applied settings so that others can be set, on the same link. Refused with
+    /// [`Fault::SettingsRefused`] where the device cannot, or where firmware of some age has nothing to forget.
     ResetNetwork,
 }
 
@@ -109,6 +116,8 @@ pub enum Join {
     Joined {
         /// IPv4 address as text.
         address: String,
+        /// The network that it says it is in.
+        network: Option<Ssid>,
     },
     /// The access point refused the device.
     Refused,

@@ -6,6 +6,9 @@ use crate::fault::{CloudError, Fault};
 use crate::policy::Limits;
 use crate::time::Moment;
 
+/// The broker's code for "wait for what is missing"; the registry lags behind the events.
+const NOT_VERIFIED: &str = "not-verified";
+
 /// Where the call stands.
 #[derive(Debug, Default)]
 pub(super) struct Attempt {
@@ -68,8 +71,18 @@ impl Attempt {
 
     /// The call failed: pauses and says yes while trying again makes sense.
     pub(super) fn fail(&mut self, error: &CloudError, now: Moment, limits: &Limits) -> bool {
+        self.fail_for_now(error.is_passing(), error, now, limits)
+    }
+
+    /// As [`Attempt::fail`], of a call for which the cloud may say that it comes too early.
+    pub(super) fn fail_early(&mut self, error: &CloudError, now: Moment, limits: &Limits) -> bool {
+        let early = matches!(error, CloudError::Refused { code, .. } if code == NOT_VERIFIED);
+        self.fail_for_now(early || error.is_passing(), error, now, limits)
+    }
+
+    fn fail_for_now(&mut self, passing: bool, error: &CloudError, now: Moment, limits: &Limits) -> bool {
         let began = self.since.unwrap_or(now);
-        let again = error.is_passing() && now.since(began) < limits.cloud;
+        let again = passing && now.since(began) < limits.cloud;
         if again {
             self.pause(error, now, limits);
         } else {
@@ -131,7 +144,10 @@ pub(super) fn fault(error: CloudError) -> Fault {
     match error {
         CloudError::SignedOut => Fault::SignedOut,
         CloudError::Unreachable(words) => Fault::CloudUnreachable(words),
-        CloudError::Throttled { .. } => Fault::CloudUnreachable("it asks to slow down".into()),
+        CloudError::Throttled { .. } => Fault::Cloud {
+            code: "throttled".into(),
+            message: "too many requests for now".into(),
+        },
         CloudError::Refused { code, message } => Fault::Cloud { code, message },
         CloudError::Nonsense(message) => Fault::Cloud {
             code: "unreadable-answer".into(),

@@ -53,6 +53,13 @@ impl Batch {
             .count()
     }
 
+    /// Whether a job waits for others to give a link back.
+    pub fn is_waiting(&self, job: JobId) -> bool {
+        self.jobs
+            .iter()
+            .any(|other| other.id() == job && other.wants_link())
+    }
+
     /// Takes what happened outside to one job; an id that is not here is ignored.
     pub fn handle(&mut self, job: JobId, input: Input, now: Moment, entropy: &mut dyn Entropy) {
         if let Some(job) = self.jobs.iter_mut().find(|other| other.id() == job) {

@@ -17,8 +17,6 @@ use super::attempt::{Attempt, fault, overdue};
 use super::context::{Context, Intent, Signal};
 use super::io::{Action, Step};
 
-/// The broker's code for "wait for what is missing"; the registry lags behind the events.
-const NOT_VERIFIED: &str = "not-verified";
 /// The broker's codes for a credential that is not there any more, which is as good as off.
 const GONE: [&str; 2] = ["principal-not-found", "thing-not-found"];
 
@@ -79,13 +77,29 @@ pub(super) struct SwitchOff {
     pub(super) thing: Option<String>,
     /// Those that are still on, as far as is known.
     pub(super) earlier: Vec<String>,
+    /// Which of them the call is about; what the list holds may change while it is under way.
+    asked: Option<String>,
     attempt: Attempt,
     failed: Option<Fault>,
+    /// One of them is off for this job, whatever becomes of the rest.
+    pub(super) any_off: bool,
 }
 
 impl SwitchOff {
     pub(super) fn timeout(&self, limits: &Limits) -> Option<Moment> {
         self.attempt.timeout(limits)
+    }
+
+    /// One that was asked for is off.
+    fn gone(&mut self, asked: &str) {
+        self.earlier.retain(|earlier| earlier != asked);
+        self.any_off = true;
+        self.attempt.end();
+    }
+
+    /// What is said of those that cannot be switched off, beside the one that the device has or is to get.
+    fn still_on(&self) -> Fault {
+        Fault::ActiveCredentials(self.earlier.len() + 1)
     }
 
     pub(super) fn withdraw(&mut self, intents: &mut VecDeque<Intent>) {
@@ -236,7 +250,7 @@ impl Context {
         }
         self.off.thing = self.off.thing.take().or_else(|| self.watch.thing_name());
         if self.off.thing.is_none() {
-            return Off::Failed(Fault::ActiveCredentials(self.off.earlier.len() + 1));
+            return Off::Failed(self.off.still_on());
         }
         self.off.attempt.want();
         Off::Waiting
@@ -247,37 +261,35 @@ impl Context {
         if !self.off.attempt.is_under_way() {
             return;
         }
+        let Some(asked) = self.off.asked.take() else {
+            return;
+        };
         let is_off = |thing: &Thing, id: &str| {
             !thing
                 .principals
                 .iter()
                 .any(|principal| principal.id == id && principal.status == PrincipalStatus::Active)
         };
-        let verdict = match result {
+        // While it pauses, the stage may come to see that it must not be tried again.
+        let (now, limits) = (self.now, &self.plan.limits);
+        match result {
             Ok(thing) => {
-                let off = self.off.earlier.first().is_some_and(|id| is_off(&thing, id));
+                let off = is_off(&thing, &asked);
                 self.watch.thing = Some(thing);
                 if off {
-                    Ok(())
+                    self.off.gone(&asked);
                 } else {
-                    Err(CloudError::Unreachable(
-                        "the earlier credential is still on".into(),
-                    ))
+                    let early = CloudError::Unreachable("the earlier credential is still on".into());
+                    if !self.off.attempt.fail(&early, now, limits) {
+                        self.off.failed = Some(self.off.still_on());
+                    }
                 }
             }
-            Err(CloudError::Refused { code, .. }) if GONE.contains(&code.as_str()) => Ok(()),
-            Err(error) => Err(passing_if_early(error)),
-        };
-        match verdict {
-            Ok(()) => {
-                self.off.earlier.remove(0);
-                self.off.attempt.end();
-            }
+            Err(CloudError::Refused { code, .. }) if GONE.contains(&code.as_str()) => self.off.gone(&asked),
             Err(error) => {
-                if self.off.attempt.fail(&error, self.now, &self.plan.limits) {
-                    return;
+                if !self.off.attempt.fail_early(&error, now, limits) {
+                    self.off.failed = Some(fault(error));
                 }
-                self.off.failed = Some(fault(error));
             }
         }
         self.signals.push_back(Signal::News);
@@ -293,13 +305,17 @@ impl Context {
         if !self.releasing.attempt.is_under_way() {
             return;
         }
-        match result.map_err(passing_if_early) {
+        match result {
             Ok(()) => {
                 self.releasing.attempt.end();
                 self.releasing.result = Some(Ok(()));
             }
             Err(error) => {
-                if self.releasing.attempt.fail(&error, self.now, &self.plan.limits) {
+                if self
+                    .releasing
+                    .attempt
+                    .fail_early(&error, self.now, &self.plan.limits)
+                {
                     return;
                 }
                 self.releasing.result = Some(Err(error));
@@ -339,6 +355,7 @@ impl Context {
                 self.record(Step::Deactivating { thing, principal });
             }
             self.off.attempt.ask(now);
+            self.off.asked = Some(principal.clone());
             self.act(Action::Deactivate { thing, principal });
             return true;
         }
@@ -373,13 +390,5 @@ impl Context {
         }
         self.lapse_claim();
         self.lapse_watch();
-    }
-}
-
-/// The cloud's "not yet" is worth waiting for.
-fn passing_if_early(error: CloudError) -> CloudError {
-    match error {
-        CloudError::Refused { code, message } if code == NOT_VERIFIED => CloudError::Unreachable(message),
-        error => error,
     }
 }

@@ -9,12 +9,13 @@ use alloc::collections::VecDeque;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::device::{Identity, IdentityFault, Serial};
+use crate::device::{Fingerprint, Identity, IdentityFault, Serial};
 use crate::dialect::{Capabilities, Command, Report};
 use crate::evidence::{Evidence, Fact, Snapshot, Source};
 use crate::fault::Fault;
 use crate::gatt::PeripheralId;
 use crate::network::Network;
+use crate::proven::{ProvenIdentity, ProvenKeys};
 use crate::secret::{Entropy, Pop};
 use crate::time::Moment;
 
@@ -36,7 +37,7 @@ pub(super) enum Signal {
     /// Another device of the same name is there, or none.
     Another(Option<PeripheralId>),
     /// The proof of identity is checked.
-    Checked(Result<Identity, IdentityFault>),
+    Checked(Result<ProvenIdentity, IdentityFault>),
     /// A person answered the question, fittingly.
     Answer(Answer),
     /// Something came from the cloud; it stands in the context.
@@ -108,6 +109,10 @@ pub(super) struct Context {
     pub(super) pop: Option<Pop>,
     pub(super) wrong_pops: u8,
     pub(super) identity: Option<Identity>,
+    /// The key that the device has proved over any link of the job, those of earlier runs included.
+    pub(super) proven_key: Option<Fingerprint>,
+    /// The keys by which it proved that.
+    pub(super) keys: Option<ProvenKeys>,
     /// Answers to come about proofs of a session that has ended.
     pub(super) stale_checks: u8,
     /// The device takes no claim, and the policy gives it Wi-Fi only.
@@ -119,6 +124,12 @@ pub(super) struct Context {
     pub(super) network_settled: bool,
     /// The device holds settings that it must forget first.
     pub(super) needs_reset: bool,
+    /// It was found out whether the device still holds settings of an earlier job.
+    pub(super) looked: bool,
+    /// A scan that the device's stack refused was tried again over a fresh link.
+    pub(super) scan_relinked: bool,
+    /// The device holds settings of an earlier job and does not forget them.
+    pub(super) held: bool,
     /// Refused settings were reset by ourselves once, without asking anybody.
     pub(super) reset_tried: bool,
     /// Settings were, or may have been, applied, and the device has not forgotten them since.
@@ -165,11 +176,16 @@ impl Context {
             tried: Vec::new(),
             wrong_pops: 0,
             identity: None,
+            proven_key: None,
+            keys: None,
             stale_checks: 0,
             plain: false,
             before: None,
             network_settled: false,
             needs_reset: false,
+            looked: false,
+            scan_relinked: false,
+            held: false,
             reset_tried: false,
             applied: false,
             ever_applied: false,
@@ -215,6 +231,15 @@ impl Context {
         self.events.push_back(Event::Evidence(evidence));
     }
 
+    /// Tells what the device just said, to the view and the journal.
+    pub(super) fn keep_word(&mut self, fact: Fact) {
+        self.keep(Evidence {
+            fact,
+            source: Source::Device,
+            at: None,
+        });
+    }
+
     /// Tells a fact to the view and the journal.
     pub(super) fn keep(&mut self, evidence: Evidence) {
         self.note(Step::Evidence {
@@ -246,9 +271,9 @@ impl Context {
             return;
         };
         let fits = match (&answer, question) {
-            (Answer::Pop(pop), Question::Pop { .. }) => !pop.is_empty(),
+            (Answer::Pop { pop, .. }, Question::Pop { .. }) => !pop.is_empty(),
             (Answer::Network(_), Question::Pop { .. }) => false,
-            (Answer::Network(_) | Answer::Skip, _)
+            (Answer::Network(_) | Answer::Skip | Answer::Nobody, _)
             | (Answer::Passphrase(_), Question::Passphrase { .. })
             | (Answer::GoOn, Question::NetworkDoubt(_)) => true,
             _ => false,
@@ -256,12 +281,20 @@ impl Context {
         if !fits {
             return;
         }
+        let asked = self.asked();
         self.close_question();
         self.link_tries = 0;
         self.signals.push_back(match answer {
-            Answer::Skip => Signal::Stop(Fault::Cancelled),
+            Answer::Skip => Signal::Stop(Fault::Cancelled(asked)),
+            Answer::Nobody => Signal::Stop(Fault::Unanswered(asked)),
             answer => Signal::Answer(answer),
         });
+    }
+
+    /// Why the open question was asked.
+    pub(super) fn asked(&self) -> Option<Box<Fault>> {
+        let (question, _) = self.question.as_ref()?;
+        question.fault().cloned().map(Box::new)
     }
 
     /// The question no longer stands.
@@ -307,6 +340,7 @@ impl Context {
         let first = core::mem::replace(&mut self.plan.peripheral, other);
         self.tried.push(first);
         self.capabilities = Capabilities::default();
+        self.looked = false;
         self.link_tries = 0;
         self.unlink();
         self.record(Step::started(&self.plan));
@@ -449,8 +483,9 @@ impl Context {
             .as_ref()
             .is_some_and(|(_, deadline)| self.now >= *deadline)
         {
+            let asked = self.asked();
             self.close_question();
-            self.signals.push_back(Signal::Stop(Fault::Unanswered));
+            self.signals.push_back(Signal::Stop(Fault::Unanswered(asked)));
         }
         self.lapse_cloud();
         self.signals.push_back(Signal::Tick);

@@ -24,6 +24,8 @@ pub(super) enum Then {
     ApplyAgain,
     /// The device has joined already and waits for a claim that lives.
     Enrol,
+    /// The device holds settings of an earlier job; with its claim it is asked how it stands.
+    LookBack,
 }
 
 /// See the module.
@@ -52,6 +54,8 @@ impl Crediting {
 
     pub(super) fn on(mut self, cx: &mut Context, signal: Signal) -> State {
         match signal {
+            // A look at the device that was under way before is over, well or not.
+            Signal::Report(_) if !self.sending && cx.session_stands() => self.advance(cx),
             Signal::Report(Report::ClaimCommitted) => {
                 self.sending = false;
                 cx.claim_committed();
@@ -69,7 +73,6 @@ impl Crediting {
                 cx.discard_claim();
                 self.advance(cx)
             }
-            // A look at the device that was under way before is over.
             Signal::Report(_) | Signal::News => self.advance(cx),
             _ => State::Crediting(self),
         }
@@ -130,6 +133,10 @@ impl Crediting {
         match self.then {
             Then::Apply => Joining::enter(cx, self.proven, false),
             Then::ApplyAgain => Joining::enter(cx, self.proven, true),
+            Then::LookBack => {
+                cx.watch_claim();
+                Joining::look_back(cx, self.proven)
+            }
             Then::Enrol => {
                 cx.watch_claim();
                 Enrolling::enter(cx, Some(self.proven))
@@ -138,10 +145,11 @@ impl Crediting {
     }
 }
 
-/// Whether the device holds a claim that it has time to use. After a restart only the cloud knows its life.
+/// Whether the device holds a claim that it has time to use. After a restart only the cloud knows its life, unless it
+/// was undone.
 fn device_has_claim(cx: &Context) -> bool {
     match cx.purse.held() {
         Some(held) => held.committed && held.may_be_kept(cx.now),
-        None => cx.applied && cx.watch.claim_id().is_some() && !cx.watch.over && cx.claims_asked == 0,
+        None => cx.applied && cx.watch.cleanup().is_some() && !cx.watch.over && cx.claims_asked == 0,
     }
 }

@@ -3,11 +3,12 @@
 use core::cmp::Ordering;
 
 use crate::claim::Purpose;
-use crate::device::{Identity, Serial};
+use crate::device::{IdentityFault, Serial};
 use crate::dialect::Report;
 use crate::evidence::{Fact, Owner, Snapshot, Source};
 use crate::fault::Fault;
 use crate::policy::IdentityPolicy;
+use crate::proven::ProvenIdentity;
 use crate::time::Moment;
 
 use super::context::{Context, Intent, Signal};
@@ -41,6 +42,10 @@ impl Identifying {
         cx.enter(Stage::Identifying);
         match (cx.plan.policy.identity, cx.capabilities.identity) {
             (IdentityPolicy::Required, false) => Undoing::enter(cx, Fault::IdentityMissing),
+            // A device that has proved itself can: over this session it is not known to be the same.
+            (IdentityPolicy::WhenOffered, false) if cx.proven_key.is_some() => {
+                Undoing::enter(cx, Fault::IdentityMissing)
+            }
             (IdentityPolicy::Required | IdentityPolicy::WhenOffered, true) => {
                 cx.intents.push_back(Intent::Challenge);
                 let step = Step::Challenged;
@@ -60,7 +65,7 @@ impl Identifying {
                 State::Identifying(Self { proven, step })
             }
             (Step::Challenged, Signal::Report(Report::Failed(fault))) => trouble(cx, fault),
-            (Step::Checking(_), Signal::Checked(Ok(identity))) => match accept(cx, identity) {
+            (Step::Checking(_), Signal::Checked(Ok(proven_identity))) => match accept(cx, proven_identity) {
                 Ok(()) => Self::look_up(cx, proven),
                 Err(fault @ Fault::LabelMismatch { .. }) if !cx.ever_applied => {
                     cx.find_another();
@@ -78,15 +83,10 @@ impl Identifying {
                 let step = Step::Searching(fault);
                 State::Identifying(Self { proven, step })
             }
-            (Step::Checking(_), Signal::Checked(Err(fault))) => {
-                Undoing::enter(cx, Fault::IdentityForged(alloc::format!("{fault}")))
-            }
+            (Step::Checking(_), Signal::Checked(Err(fault))) => Undoing::enter(cx, unproven(fault)),
             (Step::Checking(until), Signal::Tick) if cx.now >= until => {
                 cx.stale_checks = cx.stale_checks.saturating_add(1);
-                Undoing::enter(
-                    cx,
-                    Fault::IdentityForged("it could not be checked in time".into()),
-                )
+                Undoing::enter(cx, Fault::IdentityUnchecked("no answer in time".into()))
             }
             (Step::Checking(_), Signal::Lost(fault)) => {
                 cx.stale_checks = cx.stale_checks.saturating_add(1);
@@ -147,8 +147,10 @@ impl Identifying {
     }
 }
 
-/// Takes a proven identity, if it is the one that the label and earlier links of this job showed.
-fn accept(cx: &mut Context, identity: Identity) -> Result<(), Fault> {
+/// Takes a proven identity, if it is the one that the label and earlier links of this job showed, in earlier runs
+/// too.
+fn accept(cx: &mut Context, proven: ProvenIdentity) -> Result<(), Fault> {
+    let ProvenIdentity { identity, keys } = proven;
     if let Some(label) = &cx.plan.serial
         && *label != identity.serial
     {
@@ -157,17 +159,31 @@ fn accept(cx: &mut Context, identity: Identity) -> Result<(), Fault> {
             device: identity.serial.as_str().into(),
         });
     }
-    match &cx.identity {
-        Some(before) if before.key_sha256 != identity.key_sha256 => {
-            return Err(Fault::CloneSuspected(identity.serial.as_str().into()));
-        }
-        Some(_) => {}
-        None => cx.note(Entry::Identified {
+    if cx.proven_key.is_some_and(|before| before != identity.key_sha256) {
+        return Err(Fault::CloneSuspected(identity.serial.as_str().into()));
+    }
+    cx.proven_key = Some(identity.key_sha256);
+    if cx.identity.is_none() {
+        cx.note(Entry::Identified {
             identity: identity.clone(),
-        }),
+            keys: Some(keys.clone()),
+        });
     }
     cx.identity = Some(identity);
+    cx.keys = Some(keys);
     Ok(())
+}
+
+/// Why an identity is not proven. Only what the device itself did is held against it.
+fn unproven(fault: IdentityFault) -> Fault {
+    match fault {
+        IdentityFault::UntrustedMaker => Fault::MakerUnknown,
+        IdentityFault::Unchecked(why) => Fault::IdentityUnchecked(why),
+        IdentityFault::Signature
+        | IdentityFault::Unreadable(_)
+        | IdentityFault::OutOfDate
+        | IdentityFault::Serial { .. } => Fault::IdentityForged(alloc::format!("{fault}")),
+    }
 }
 
 /// Whether this device may be commissioned for this purpose.

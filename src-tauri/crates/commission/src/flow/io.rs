@@ -14,17 +14,20 @@ use crate::fault::{CloudError, Fault, FaultRecord};
 use crate::gatt::{GattOp, GattTable, LinkError, PeripheralId};
 use crate::network::{Network, SeenNetwork};
 use crate::policy::{Limits, Policy};
+use crate::proven::{ProvenIdentity, ProvenKeys};
 use crate::secret::{Passphrase, Pop};
 use crate::time::UnixTime;
 
 /// One device's commissioning, from start to end, across restarts of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(type = "string"))]
 pub struct JobId(pub Uuid);
 
 /// The stages of design.md, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Stage {
     /// Recognised from its advertisement.
     Found,
@@ -67,6 +70,8 @@ pub struct Plan {
     pub username: Option<String>,
     /// The network, where chosen; else the person is asked with the list of what the device sees.
     pub network: Option<Network>,
+    /// The site that it is commissioned at, where one is named; for the journal alone.
+    pub site: Option<String>,
     /// Why it is commissioned.
     pub purpose: Purpose,
     /// What the organisation allows.
@@ -84,18 +89,33 @@ pub struct Remains {
     pub serial: Option<Serial>,
     /// The key that the device proved.
     pub key_sha256: Option<Fingerprint>,
+    /// That key itself, and what else it proved to hold.
+    pub keys: Option<ProvenKeys>,
     /// The claim that came last and was not undone; used or not is for the cloud to say where `applied` stands.
     pub claim: Option<(ClaimId, CleanupHandle)>,
+    /// The claim that came last, where it was undone, and when it was issued: a device that was quicker has used it all
+    /// the same, which only the cloud can say.
+    pub retired: Option<(ClaimId, Option<UnixTime>)>,
     /// Earlier claims that were replaced and are not known to be undone.
     pub leftover: Vec<CleanupHandle>,
     /// Settings were, or may have been, applied: only the cloud knows how it ended.
     pub applied: bool,
     /// The cloud registered the device, and it is not released.
     pub thing: Option<String>,
+    /// What the cloud showed before the visit.
+    pub before: Option<Snapshot>,
     /// Credentials that were active before the visit and must be off at the end.
     pub earlier: Vec<String>,
+    /// Switching one of them off was begun; whether it is off only what follows can say.
+    pub switching_off: bool,
+    /// One of them is off: a claim that must not come before that was asked for.
+    pub any_off: bool,
+    /// The thing with the one credential that the cloud showed to be its only active one.
+    pub single: Option<(String, String)>,
     /// When the claim was issued, by the cloud's clock.
     pub issued_at: Option<UnixTime>,
+    /// The job is done, under this name and with this credential: all that is left are claims that it replaced.
+    pub done: Option<(Option<String>, String)>,
 }
 
 /// What happened outside.
@@ -119,7 +139,7 @@ pub enum Input {
     /// [`Action::FindAnother`] ended; none where no other is around.
     Another(Option<PeripheralId>),
     /// [`Action::CheckIdentity`] ended.
-    IdentityChecked(Result<Identity, IdentityFault>),
+    IdentityChecked(Result<ProvenIdentity, IdentityFault>),
     /// [`Action::Snapshot`] ended.
     Snapshot(Result<Snapshot, CloudError>),
     /// [`Action::Issue`] ended.
@@ -246,20 +266,37 @@ pub enum Question {
     },
     /// The network is weak or not seen at the device: go on, or choose another.
     NetworkDoubt(Fault),
-    /// The passphrase, again.
+    /// The passphrase, first or again.
     Passphrase {
-        /// What the device said.
+        /// Why: what the device said or saw, or what is wrong with the last answer.
         fault: Fault,
         /// For which network.
         network: String,
     },
 }
 
+impl Question {
+    /// Why it is asked, where that is more than that something has to be chosen.
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::Pop { fault, .. } | Self::NetworkDoubt(fault) | Self::Passphrase { fault, .. } => {
+                Some(fault)
+            }
+            Self::Network { .. } => None,
+        }
+    }
+}
+
 /// What a person answered.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Answer {
     /// This PoP.
-    Pop(Pop),
+    Pop {
+        /// It.
+        pop: Pop,
+        /// The Security 2 user name that stands with it on the label; none where it was typed alone.
+        username: Option<String>,
+    },
     /// This network.
     Network(Network),
     /// This passphrase for the same network.
@@ -268,6 +305,8 @@ pub enum Answer {
     GoOn,
     /// Give this device up, undoing what was made.
     Skip,
+    /// There is nobody to answer: give this device up as if the question's time were over.
+    Nobody,
 }
 
 /// How a job ended: done, failed, or unknown, and nothing else (rule 2 of the design).
@@ -314,6 +353,9 @@ pub enum Step {
         serial: Option<Serial>,
         /// Why.
         purpose: Purpose,
+        /// The site, where one is named. Entries of before there were sites lack it.
+        #[serde(default)]
+        site: Option<String>,
     },
     /// The device is about to be linked.
     Linking,
@@ -321,6 +363,9 @@ pub enum Step {
     Identified {
         /// What it proved.
         identity: Identity,
+        /// By which keys; a claim that is asked for again is asked for with the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        keys: Option<ProvenKeys>,
     },
     /// What the cloud knew before anything was done.
     Snapshot {
@@ -360,7 +405,7 @@ pub enum Step {
     },
     /// The settings are about to be applied. From here a lost link means unknown.
     Applying,
-    /// The device refused the network; settings are about to be reset on the device.
+    /// Settings that the device was given are about to be reset on it.
     Resetting,
     /// A fact from outside.
     Evidence {
@@ -405,6 +450,7 @@ impl Step {
             dialect: plan.dialect,
             serial: plan.serial.clone(),
             purpose: plan.purpose,
+            site: plan.site.clone(),
         }
     }
 }
@@ -412,6 +458,7 @@ impl Step {
 /// An [`Outcome`] as it is stored and shown.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum OutcomeRecord {
     /// See [`Outcome::Done`].
     Done {

@@ -3,7 +3,7 @@
 use alloc::boxed::Box;
 use core::mem;
 
-use crate::claim::ClaimId;
+use crate::claim::Purpose;
 use crate::fault::Fault;
 use crate::gatt::{GattTable, LinkError};
 use crate::secret::Entropy;
@@ -13,7 +13,7 @@ use super::context::{Context, Signal};
 use super::crediting::Crediting;
 use super::enrolling::Enrolling;
 use super::identifying::Identifying;
-use super::io::{Action, Event, Input, JobId, Plan, Remains, Stage, Step};
+use super::io::{Action, Event, Input, JobId, Outcome, Plan, Remains, Stage, Step};
 use super::joining::Joining;
 use super::link::Dialects;
 use super::linking::Linking;
@@ -77,7 +77,7 @@ impl Job {
 
     /// A job that an earlier run of the program left, and that is only to be undone. Needs no device.
     pub fn undo(plan: Plan, remains: Remains) -> Self {
-        let none = |_, _: &GattTable| Err(Fault::Cancelled);
+        let none = |_, _: &GattTable| Err(Fault::Cancelled(None));
         Self::start(plan, Box::new(none), Start::Undoing(Box::new(remains)))
     }
 
@@ -200,6 +200,8 @@ impl Job {
         match input {
             Input::Recorded => cx.recording = false,
             Input::NotRecorded(words) => {
+                // What an earlier run left is there all the same, and the end has to say so.
+                self.state.take_over(cx);
                 cx.journal_failed(words);
                 self.state = State::Ending;
             }
@@ -218,7 +220,10 @@ impl Job {
             Input::Deactivated(result) => cx.deactivated(result),
             Input::ReleasedToSupport(result) => cx.released(result),
             Input::Answer(answer) => cx.answer(answer),
-            Input::Cancel => cx.signals.push_back(Signal::Stop(Fault::Cancelled)),
+            Input::Cancel => {
+                let asked = cx.asked();
+                cx.signals.push_back(Signal::Stop(Fault::Cancelled(asked)));
+            }
         }
     }
 
@@ -249,8 +254,14 @@ impl Job {
 impl State {
     fn on(self, cx: &mut Context, signal: Signal) -> Self {
         match (&self, &signal) {
-            (Self::Ending | Self::Undoing(_), Signal::Stop(_)) => return self,
+            (Self::Ending, Signal::Stop(_)) => return self,
+            (Self::Undoing(_), Signal::Stop(_)) => {}
+            // To undo the rest is all that a stop could ask for, and the device is done.
+            (Self::Releasing(state), Signal::Stop(_)) if state.is_released() => return self,
+            (Self::Starting(start), Signal::Stop(_)) if start.is_done() => return self,
             (_, Signal::Stop(fault)) => {
+                // Undone with it, lest this job's end passes for the end of what an earlier run left.
+                self.take_over(cx);
                 let fault = fault.clone();
                 return Undoing::enter(cx, fault);
             }
@@ -283,6 +294,15 @@ impl State {
         }
     }
 
+    /// Takes over what an earlier run left, where that has not been done yet.
+    fn take_over(&self, cx: &mut Context) {
+        if let Self::Starting(start) = self
+            && let Some(remains) = start.remains()
+        {
+            take_remains(cx, remains);
+        }
+    }
+
     /// Whether, after settings were applied, this is on the way to find out how they fared.
     fn looks_back(&self) -> bool {
         match self {
@@ -303,11 +323,28 @@ impl State {
 }
 
 impl Start {
+    fn remains(&self) -> Option<&Remains> {
+        match self {
+            Self::Anew => None,
+            Self::Resuming(remains) | Self::Undoing(remains) => Some(remains),
+        }
+    }
+
     fn begin(self, cx: &mut Context) -> State {
+        if let Some(remains) = self.remains()
+            && let Some((thing, principal)) = &remains.done
+        {
+            take_remains(cx, remains);
+            cx.registered_before(thing.clone().unwrap_or_default());
+            return Releasing::done_before(cx, principal.clone());
+        }
         match self {
             Self::Anew => Linking::begin(cx),
             Self::Resuming(remains) => {
                 let has_claim = take_remains(cx, &remains);
+                if took_wifi_alone(cx, &remains) {
+                    return look_for(cx, *remains);
+                }
                 match (remains.thing, remains.applied) {
                     (Some(_), _) if has_claim => {
                         let status = Status::begin(cx, None);
@@ -323,9 +360,14 @@ impl Start {
             }
             Self::Undoing(remains) => {
                 take_remains(cx, &remains);
-                Undoing::enter(cx, Fault::Cancelled)
+                Undoing::enter(cx, Fault::Cancelled(None))
             }
         }
+    }
+
+    /// Whether the device is done, and only claims that were replaced on the way are left.
+    fn is_done(&self) -> bool {
+        self.remains().is_some_and(|remains| remains.done.is_some())
     }
 }
 
@@ -337,20 +379,46 @@ fn take_remains(cx: &mut Context, remains: &Remains) -> bool {
     if !cx.undo_request(remains) {
         cx.retiring.give_up(Fault::SerialNeeded);
     }
+    cx.proven_key = remains.key_sha256;
     cx.off.earlier.clone_from(&remains.earlier);
+    cx.off.any_off = remains.any_off;
     cx.applied = remains.applied || remains.thing.is_some();
     cx.ever_applied = cx.applied;
-    let claim: Option<(ClaimId, _)> = remains.claim.clone();
-    let Some((id, cleanup)) = claim else {
-        return false;
-    };
-    if cx.applied {
-        cx.watch_remains(id, cleanup, remains.issued_at);
-        if let Some(thing) = &remains.thing {
-            cx.registered_before(thing.clone());
+    match (&remains.claim, &remains.retired) {
+        (Some((id, cleanup)), _) if cx.applied => {
+            cx.watch_remains(id.clone(), Some(cleanup.clone()), remains.issued_at);
         }
-    } else {
-        cx.retire(cleanup);
+        (Some((_, cleanup)), _) => {
+            cx.retire(cleanup.clone());
+            return true;
+        }
+        (None, Some((id, issued_at))) if cx.applied => cx.watch_remains(id.clone(), None, *issued_at),
+        (None, _) => return false,
+    }
+    if let Some(thing) = &remains.thing {
+        cx.registered_before(thing.clone());
     }
     true
+}
+
+/// Whether an earlier run gave the device Wi-Fi alone: settings were applied without a claim, on a first visit to a device
+/// that the cloud knew with a credential of its own. A device that takes claims would have been refused for that.
+fn took_wifi_alone(cx: &Context, remains: &Remains) -> bool {
+    let before = remains.before.as_ref().and_then(|before| before.thing.as_ref());
+    let had_its_own = before.is_some_and(|thing| thing.active().next().is_some());
+    cx.plan.purpose == Purpose::New && remains.applied && remains.is_claimless() && had_its_own
+}
+
+/// Such a device is done once the cloud has seen it back, which the journal may say already.
+fn look_for(cx: &mut Context, remains: Remains) -> State {
+    cx.plain = true;
+    cx.before = remains.before;
+    cx.plan.serial = cx.plan.serial.take().or(remains.serial);
+    if let Some((thing, principal)) = remains.single {
+        let thing = Some(thing);
+        cx.finish(Outcome::Done { thing, principal });
+        return State::Ending;
+    }
+    cx.enter(Stage::Joining);
+    Joining::lost(cx, Fault::Link(LinkError::NotConnected))
 }

@@ -4,9 +4,8 @@
 use alloc::vec::Vec;
 
 use crate::dialect::{Command, Join, Report};
-use crate::evidence::{Evidence, Fact, Source};
+use crate::evidence::{Fact, Source};
 use crate::fault::Fault;
-use crate::network::Network;
 use crate::time::Moment;
 
 use super::context::{Context, Signal};
@@ -15,7 +14,7 @@ use super::enrolling::Enrolling;
 use super::io::{Answer, Question, Stage, Step as Entry};
 use super::job::State;
 use super::linking::{Linking, lost};
-use super::networking::{Networking, command_settings};
+use super::networking::{Networking, command_settings, correct};
 use super::proving::Proven;
 use super::undoing::Undoing;
 
@@ -73,9 +72,7 @@ impl Joining {
             (_, Signal::News, proven) if cx.ever_applied && cx.watch.has_news() => {
                 Enrolling::enter(cx, proven)
             }
-            (Step::Asking(question), Signal::Answer(answer), proven) => {
-                answered(cx, question, answer, proven)
-            }
+            (Step::Asking(_), Signal::Answer(answer), proven) => answered(cx, answer, proven),
             (Step::Asking(question), Signal::Lost(_), _) => {
                 Self::at(None, Step::Asking(question), self.again)
             }
@@ -169,22 +166,29 @@ impl Joining {
 
     fn looked(self, cx: &mut Context, proven: Proven, step: &Step, join: Join) -> State {
         match join {
-            Join::Joined { address } if !address.is_empty() => {
+            Join::Joined { address, network } if !address.is_empty() => {
+                // Settings of an earlier job may lead elsewhere than a person wants now.
+                let wanted = cx.network.as_ref().map(|network| &network.ssid);
+                if cx.held
+                    && wanted
+                        .zip(network.as_ref())
+                        .is_some_and(|(wanted, found)| wanted != found)
+                {
+                    return Undoing::enter(cx, Fault::SettingsHeld);
+                }
                 cx.joined = true;
                 cx.settle_by = None;
-                cx.keep(Evidence {
-                    fact: Fact::WifiJoined {
-                        address: Some(address),
-                    },
-                    source: Source::Device,
-                    at: None,
-                });
+                let address = Some(address);
+                cx.keep_word(Fact::WifiJoined { address });
                 if cx.watch.over {
                     return Crediting::enter(cx, proven, Then::Enrol);
                 }
                 Enrolling::enter(cx, Some(proven))
             }
-            Join::Refused => refused(cx, proven, Fault::PassphraseRefused),
+            Join::Refused => {
+                cx.keep_word(Fact::PassphraseRefused);
+                refused(cx, proven, Fault::PassphraseRefused)
+            }
             Join::NotFound => refused(cx, proven, Fault::NetworkNotFound),
             Join::Joined { .. } | Join::Joining { .. } | Join::Disconnected => {
                 // Firmware also says "joining" when nothing was applied, so that is made sure of.
@@ -217,23 +221,16 @@ fn refused(cx: &mut Context, proven: Proven, fault: Fault) -> State {
     Joining::at(Some(proven), Step::Asking(question), false)
 }
 
-fn answered(cx: &mut Context, question: Question, answer: Answer, proven: Option<Proven>) -> State {
+fn answered(cx: &mut Context, answer: Answer, proven: Option<Proven>) -> State {
     match answer {
         Answer::Network(network) => cx.network = Some(network),
         Answer::Passphrase(passphrase) => {
-            let corrected = cx
-                .network
-                .clone()
-                .and_then(|network| Network::new(network.ssid, Some(passphrase), network.hidden).ok());
-            match corrected {
-                Some(network) => cx.network = Some(network),
-                None => {
-                    cx.ask(question.clone());
-                    return Joining::at(proven, Step::Asking(question), false);
-                }
+            if let Err(question) = correct(cx, passphrase) {
+                cx.ask(question.clone());
+                return Joining::at(proven, Step::Asking(question), false);
             }
         }
-        Answer::GoOn | Answer::Pop(_) | Answer::Skip => {}
+        Answer::GoOn | Answer::Pop { .. } | Answer::Skip | Answer::Nobody => {}
     }
     cx.network_settled = true;
     match proven {

@@ -166,7 +166,8 @@ impl Context {
     pub(super) fn begin(&mut self, command: Command, entropy: &mut dyn Entropy) {
         let limits = &self.plan.limits;
         let deadline = match &command {
-            Command::Scan => self.now + limits.scan,
+            // The dialect ends a scan by itself and keeps the session; this is for a dialect that does not.
+            Command::Scan => self.now + limits.scan + limits.gatt,
             Command::SendClaim { claim, .. } => claim.expires,
             _ => self.now + limits.command,
         };

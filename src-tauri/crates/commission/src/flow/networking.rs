@@ -5,10 +5,11 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::claim::MIN_LIFE_TO_SEND;
-use crate::dialect::{Command, Report};
+use crate::dialect::{Command, Join, Report};
 use crate::evidence::{Fact, Source};
 use crate::fault::Fault;
 use crate::network::{Network, SeenNetwork};
+use crate::secret::Passphrase;
 use crate::time::Moment;
 
 use super::context::{Context, Signal};
@@ -31,10 +32,23 @@ pub(super) struct Networking {
 
 #[derive(Debug)]
 enum Step {
-    Scanning { again: bool },
-    Asking { seen: Vec<SeenNetwork> },
+    /// The device is asked whether it still holds settings of an earlier job.
+    Looking,
+    Scanning(Looks),
+    Asking {
+        seen: Vec<SeenNetwork>,
+    },
+    /// Settings of an earlier job are to go; a scan that hung for them is tried again.
+    Freeing(Option<Looks>),
     Resetting,
     Writing,
+}
+
+/// What was tried already before a person is bothered: one scan that fails and one list that lacks the network.
+#[derive(Clone, Copy, Debug, Default)]
+struct Looks {
+    failed: bool,
+    missed: bool,
 }
 
 impl Networking {
@@ -44,12 +58,23 @@ impl Networking {
         }
         cx.enter(Stage::Networking);
         cx.prefetch_claim();
+        // Where "connected" ends the service, asking would take the device away.
+        if cx.capabilities.keep_link && !cx.looked && !cx.ever_applied {
+            cx.looked = true;
+            cx.command(Command::JoinStatus);
+            let (proven, step) = (Some(proven), Step::Looking);
+            return State::Networking(Self { proven, step });
+        }
+        Self::begin(cx, proven)
+    }
+
+    fn begin(cx: &mut Context, proven: Proven) -> State {
         let hidden = cx.network.as_ref().is_some_and(|network| network.hidden);
         if cx.network_settled || hidden {
             return Self::write(cx, proven);
         }
         if cx.capabilities.network_scan {
-            return Self::scan(cx, proven, false);
+            return Self::scan(cx, proven, Looks::default());
         }
         match &cx.network {
             Some(_) => Self::write(cx, proven),
@@ -83,8 +108,12 @@ impl Networking {
         }
         let Self { proven, step } = self;
         match (step, signal, proven) {
-            (Step::Scanning { again }, Signal::Report(report), Some(proven)) => {
-                Self::scanned(cx, proven, again, report)
+            (Step::Looking, Signal::Report(report), Some(proven)) => Self::looked(cx, proven, report),
+            (Step::Freeing(looks), Signal::Report(report), Some(proven)) => {
+                Self::freed(cx, proven, looks, report)
+            }
+            (Step::Scanning(looks), Signal::Report(report), Some(proven)) => {
+                Self::scanned(cx, proven, looks, report)
             }
             (Step::Asking { seen }, Signal::Answer(answer), proven) => {
                 match answer {
@@ -92,10 +121,17 @@ impl Networking {
                         cx.network = Some(network);
                         cx.network_settled = false;
                     }
+                    Answer::Passphrase(passphrase) => {
+                        if let Err(question) = correct(cx, passphrase) {
+                            cx.ask(question);
+                            let step = Step::Asking { seen };
+                            return State::Networking(Self { proven, step });
+                        }
+                    }
                     _ => cx.network_settled = true,
                 }
                 match proven {
-                    Some(proven) if cx.link_free() => Self::decide(cx, proven, seen, true),
+                    Some(proven) if cx.link_free() => Self::decide(cx, proven, seen, Looks::ALL),
                     _ => Linking::enter(cx),
                 }
             }
@@ -129,34 +165,98 @@ impl Networking {
         ))
     }
 
-    fn scan(cx: &mut Context, proven: Proven, again: bool) -> State {
-        cx.command(Command::Scan);
-        let (proven, step) = (Some(proven), Step::Scanning { again });
+    fn looked(cx: &mut Context, proven: Proven, report: Report) -> State {
+        match report {
+            Report::Join(Join::Joined { .. } | Join::Refused | Join::NotFound) => {
+                Self::free(cx, proven, None)
+            }
+            // A stack that refuses a request may have lost step with us: a fresh link costs little this early.
+            Report::Failed(fault @ Fault::Link(_)) => trouble(cx, fault),
+            Report::Failed(fault) if !cx.session_stands() => trouble(cx, fault),
+            // "Joining" is also said where nothing was applied; whether it is true shows in the scan.
+            _ => Self::begin(cx, proven),
+        }
+    }
+
+    /// Has the device forget what an earlier job gave it.
+    fn free(cx: &mut Context, proven: Proven, looks: Option<Looks>) -> State {
+        cx.looked = true;
+        cx.record(Entry::Resetting);
+        cx.command(Command::ResetNetwork);
+        let (proven, step) = (Some(proven), Step::Freeing(looks));
         State::Networking(Self { proven, step })
     }
 
-    fn scanned(cx: &mut Context, proven: Proven, again: bool, report: Report) -> State {
+    fn freed(cx: &mut Context, proven: Proven, looks: Option<Looks>, report: Report) -> State {
+        match (report, looks) {
+            (Report::Failed(fault), _) if !cx.session_stands() => trouble(cx, fault),
+            (Report::Failed(Fault::SettingsRefused(_)), Some(_)) if cx.capabilities.keep_link => {
+                Undoing::enter(cx, Fault::SettingsHeld)
+            }
+            (Report::Failed(Fault::SettingsRefused(_)), Some(_)) if !cx.plain => {
+                Self::take_as_applied(cx, proven)
+            }
+            (_, Some(looks)) => Self::scan(cx, proven, looks),
+            (_, None) => Self::begin(cx, proven),
+        }
+    }
+
+    /// A device that joins, or has joined, by settings of an earlier job and cannot leave: a claim is all that it
+    /// lacks, and it must have that before it is asked how it stands, since "connected" ends its service.
+    fn take_as_applied(cx: &mut Context, proven: Proven) -> State {
+        cx.record(Entry::Applying);
+        (cx.applied, cx.ever_applied, cx.held) = (true, true, true);
+        Crediting::enter(cx, proven, Then::LookBack)
+    }
+
+    fn scan(cx: &mut Context, proven: Proven, looks: Looks) -> State {
+        cx.command(Command::Scan);
+        let (proven, step) = (Some(proven), Step::Scanning(looks));
+        State::Networking(Self { proven, step })
+    }
+
+    fn scanned(cx: &mut Context, proven: Proven, looks: Looks, report: Report) -> State {
         match report {
             Report::Networks(seen) => {
                 cx.tell_networks(&seen);
-                Self::decide(cx, proven, seen, again)
+                Self::decide(cx, proven, seen, looks)
             }
             Report::Failed(fault) if !cx.session_stands() => trouble(cx, fault),
-            Report::Failed(fault) if !again => Self::rescan(cx, proven, fault),
+            // After a request that its stack refused, the next one on this session may fail for that alone.
+            Report::Failed(fault @ Fault::Link(_)) if !cx.scan_relinked => {
+                cx.scan_relinked = true;
+                trouble(cx, fault)
+            }
+            Report::Failed(fault) if !looks.failed => {
+                let looks = Looks {
+                    failed: true,
+                    ..looks
+                };
+                // No scan ends while settings of an earlier job stand.
+                if fault == Fault::ScanTimeout && cx.capabilities.retry_in_place {
+                    cx.events.push_back(Event::Retrying { fault, attempt: 2 });
+                    return Self::free(cx, proven, Some(looks));
+                }
+                Self::rescan(cx, proven, looks, fault)
+            }
             Report::Failed(fault) => match &cx.network {
                 Some(_) => Self::doubt(cx, proven, Vec::new(), fault),
                 None => Self::choose(cx, proven, Vec::new()),
             },
-            _ => Self::scan(cx, proven, again),
+            _ => Self::scan(cx, proven, looks),
         }
     }
 
     /// Goes on with the network if nothing speaks against it. An empty list or a missing network may be a lost race
     /// in the firmware, so the device looks twice before a person is bothered.
-    fn decide(cx: &mut Context, proven: Proven, seen: Vec<SeenNetwork>, again: bool) -> State {
+    fn decide(cx: &mut Context, proven: Proven, seen: Vec<SeenNetwork>, looks: Looks) -> State {
+        let missed = Looks {
+            missed: true,
+            ..looks
+        };
         let Some(network) = cx.network.clone() else {
-            return if seen.is_empty() && !again {
-                Self::rescan(cx, proven, Fault::ScanTimeout)
+            return if seen.is_empty() && !looks.missed {
+                Self::rescan(cx, proven, missed, Fault::ScanTimeout)
             } else {
                 Self::choose(cx, proven, seen)
             };
@@ -171,14 +271,22 @@ impl Networking {
                 }
                 Self::write(cx, proven)
             }
-            Err(fault @ Fault::NetworkNotSeen(_)) if !again => Self::rescan(cx, proven, fault),
+            Err(fault @ Fault::NetworkNotSeen(_)) if !looks.missed => Self::rescan(cx, proven, missed, fault),
+            Err(fault @ Fault::PassphraseNeeded(_)) => {
+                cx.ask(Question::Passphrase {
+                    fault,
+                    network: (&network.ssid).into(),
+                });
+                let (proven, step) = (Some(proven), Step::Asking { seen });
+                State::Networking(Self { proven, step })
+            }
             Err(fault) => Self::doubt(cx, proven, seen, fault),
         }
     }
 
-    fn rescan(cx: &mut Context, proven: Proven, fault: Fault) -> State {
+    fn rescan(cx: &mut Context, proven: Proven, looks: Looks, fault: Fault) -> State {
         cx.events.push_back(Event::Retrying { fault, attempt: 2 });
-        Self::scan(cx, proven, true)
+        Self::scan(cx, proven, looks)
     }
 
     fn choose(cx: &mut Context, proven: Proven, seen: Vec<SeenNetwork>) -> State {
@@ -200,6 +308,35 @@ impl Networking {
     }
 }
 
+impl Looks {
+    /// A person has seen the list.
+    const ALL: Self = Self {
+        failed: true,
+        missed: true,
+    };
+}
+
+/// Takes a passphrase for the same network, or says what to ask again.
+pub(super) fn correct(cx: &mut Context, passphrase: Passphrase) -> Result<(), Question> {
+    let Some(network) = cx.network.clone() else {
+        return Ok(());
+    };
+    let name = (&network.ssid).into();
+    let corrected = Some(passphrase)
+        .filter(|text| !text.is_empty())
+        .and_then(|text| Network::new(network.ssid, Some(text), network.hidden).ok());
+    match corrected {
+        Some(network) => {
+            cx.network = Some(network);
+            Ok(())
+        }
+        None => Err(Question::Passphrase {
+            fault: Fault::PassphraseInvalid,
+            network: name,
+        }),
+    }
+}
+
 /// Records and gives the command that writes the settings; whether there are any.
 pub(super) fn command_settings(cx: &mut Context) -> bool {
     let Some(network) = cx.network.clone() else {
@@ -217,12 +354,14 @@ fn judge(network: &Network, seen: &[SeenNetwork], cx: &Context) -> Result<Option
         return Ok(None);
     }
     let ssid = || (&network.ssid).into();
-    let strongest = seen
-        .iter()
-        .filter(|row| row.ssid == network.ssid)
-        .map(|row| row.rssi)
-        .max();
-    match strongest {
+    let rows = || seen.iter().filter(|row| row.ssid == network.ssid);
+    if network.passphrase.is_none()
+        && rows().next().is_some()
+        && rows().all(|row| row.auth.wants_passphrase())
+    {
+        return Err(Fault::PassphraseNeeded(ssid()));
+    }
+    match rows().map(|row| row.rssi).max() {
         None => Err(Fault::NetworkNotSeen(ssid())),
         Some(rssi) if rssi < cx.plan.policy.weakest_network => Err(Fault::NetworkWeak { ssid: ssid(), rssi }),
         rssi => Ok(rssi),

@@ -1,7 +1,7 @@
 //! Proving: what the device offers is held against the policy, then both sides prove the PoP.
 
 use crate::dialect::{Capabilities, Command, Report};
-use crate::evidence::{Fact, Source};
+use crate::evidence::Fact;
 use crate::fault::Fault;
 use crate::policy::{PlainDevices, Policy};
 
@@ -76,15 +76,16 @@ impl Proving {
                     return Linking::give_up(cx, fault);
                 }
                 if cx.capabilities.pop {
-                    cx.tell(Fact::PossessionProven { scheme }, Source::Device);
+                    cx.keep_word(Fact::PossessionProven { scheme });
                 }
                 Identifying::enter(cx, Proven(()))
             }
-            // A device that was given settings is the right one, whatever it says now.
-            (Step::Opening, Signal::Report(Report::Failed(Fault::WrongPop))) if cx.ever_applied => {
-                Self::refused(cx)
-            }
             (Step::Opening, Signal::Report(Report::Failed(Fault::WrongPop))) => {
+                cx.keep_word(Fact::PossessionRefused);
+                // A device that was given settings is the right one, whatever it says now.
+                if cx.ever_applied {
+                    return Self::refused(cx);
+                }
                 cx.find_another();
                 let step = Step::Searching;
                 State::Proving(Self { step })
@@ -95,8 +96,10 @@ impl Proving {
             }
             (Step::Searching, Signal::Another(None)) => Self::refused(cx),
             (Step::Opening, Signal::Report(Report::Failed(fault))) => trouble(cx, fault),
-            (Step::Asking, Signal::Answer(Answer::Pop(pop))) => {
+            (Step::Asking, Signal::Answer(Answer::Pop { pop, username })) => {
                 cx.pop = Some(pop);
+                // A code that was typed names no user, so that the one of an earlier label stays.
+                cx.plan.username = username.or(cx.plan.username.take());
                 // A new code may be that of any of them.
                 cx.tried.clear();
                 if cx.link_idle() {

@@ -21,6 +21,17 @@ use super::proving::Proven;
 /// Claims that one job may use up before it gives up. Each replaced one cost a person's patience or a lost minute.
 const MOST_CLAIMS: u8 = 6;
 
+/// The broker's codes for a claim that it does not issue. A live claim under the same key is answered with that claim
+/// whatever else holds, so each of them says that there is none.
+const NONE_LIVES: [&str; 6] = [
+    "unknown-device",
+    "owned-by-other",
+    "clone-suspected",
+    "already-enrolled",
+    "template-disabled",
+    "claim-refused",
+];
+
 /// All forms there are, for asking again for a claim that is only to be undone.
 const ANY_FORM: [ClaimForm; 5] = [
     ClaimForm::Certificate,
@@ -122,6 +133,7 @@ impl Context {
         let request = ClaimRequest {
             serial,
             key_sha256: remains.key_sha256,
+            keys: remains.keys.clone(),
             idempotency,
             accepts: ANY_FORM.to_vec(),
             purpose: self.plan.purpose,
@@ -240,7 +252,7 @@ impl Context {
                     return;
                 }
                 let (serial, keep) = (asking.request.serial.clone(), asking.keep);
-                let unclear = asking.tried;
+                let unclear = asking.tried && !none_lives(&error);
                 self.purse = if keep {
                     Purse::Refused(refusal(error, serial.as_str()))
                 } else {
@@ -295,6 +307,7 @@ impl Context {
         let request = ClaimRequest {
             serial,
             key_sha256: self.identity.as_ref().map(|identity| identity.key_sha256),
+            keys: self.keys.clone(),
             idempotency,
             accepts: self.capabilities.claims.clone(),
             purpose: self.plan.purpose,
@@ -350,6 +363,11 @@ impl Context {
             issued_at: claim.issued_at,
         });
     }
+}
+
+/// Whether the cloud has said that no claim lives under the key that was asked with.
+fn none_lives(error: &CloudError) -> bool {
+    matches!(error, CloudError::Refused { code, .. } if NONE_LIVES.contains(&code.as_str()))
 }
 
 /// A refused claim as a fault of the job; the codes are those of the broker's contract.

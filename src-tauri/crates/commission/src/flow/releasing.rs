@@ -30,6 +30,17 @@ impl Releasing {
         Self { principal, released }.advance(cx)
     }
 
+    /// The device was done before; only claims that were replaced on the way are still to be undone.
+    pub(super) fn done_before(cx: &mut Context, principal: String) -> State {
+        let released = true;
+        Self { principal, released }.advance(cx)
+    }
+
+    /// Whether only claims that were replaced on the way are still to be undone.
+    pub(super) fn is_released(&self) -> bool {
+        self.released
+    }
+
     pub(super) fn on(self, cx: &mut Context, signal: &Signal) -> State {
         match signal {
             Signal::News => self.advance(cx),

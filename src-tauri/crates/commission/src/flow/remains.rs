@@ -18,20 +18,28 @@ impl Remains {
         remains
     }
 
-    /// Whether nothing is left to do.
+    /// Whether nothing is left to do. An undone claim alone leaves nothing: without settings no device can have used it.
     pub fn is_empty(&self) -> bool {
         let nothing_asked = self.idempotency.is_none() && self.claim.is_none() && self.leftover.is_empty();
         nothing_asked && !self.applied && self.thing.is_none()
     }
 
+    /// Whether no claim was ever asked for.
+    pub(super) fn is_claimless(&self) -> bool {
+        let none_alive = self.idempotency.is_none() && self.claim.is_none() && self.leftover.is_empty();
+        none_alive && self.retired.is_none()
+    }
+
     fn take(&mut self, step: &Step) {
         match step {
-            Step::Identified { identity } => {
+            Step::Identified { identity, keys } => {
+                self.keys.clone_from(keys);
                 self.serial = Some(identity.serial.clone());
                 self.key_sha256 = Some(identity.key_sha256);
             }
             // Taken again after a restart, it may show our own new credential, which is not an earlier one.
-            Step::Snapshot { snapshot } if self.thing.is_none() && self.issued_at.is_none() => {
+            Step::Snapshot { snapshot } if !self.may_be_enrolled() => {
+                self.before = Some(snapshot.clone());
                 self.earlier = snapshot
                     .thing
                     .iter()
@@ -40,6 +48,7 @@ impl Remains {
                     .collect();
             }
             Step::Claiming { idempotency, serial } => {
+                self.any_off |= self.switching_off;
                 self.idempotency = Some(*idempotency);
                 self.serial = Some(serial.clone());
             }
@@ -50,18 +59,23 @@ impl Remains {
             } => {
                 self.idempotency = None;
                 self.issued_at = Some(*issued_at);
+                // The flow asks for no other while the cloud has not said that the one before led to nothing.
+                self.retired = None;
                 let replaced = self.claim.replace((claim.clone(), cleanup.clone()));
                 self.leftover.extend(replaced.map(|(_, cleanup)| cleanup));
             }
             Step::Applying => self.applied = true,
             Step::Evidence { evidence } if evidence.source == Source::Cloud => self.learn(&evidence.fact),
+            Step::Deactivating { .. } => self.switching_off = true,
             Step::Retired { cleanup } => self.forget(cleanup),
             Step::Finished { outcome } => match outcome {
                 // A replaced claim that could not be undone is all that a finished job may leave.
-                OutcomeRecord::Done { .. } => {
+                OutcomeRecord::Done { thing, principal } => {
                     let leftover = core::mem::take(&mut self.leftover);
+                    let done = (!leftover.is_empty()).then(|| (thing.clone(), principal.clone()));
                     *self = Self {
                         leftover,
+                        done,
                         ..Self::default()
                     };
                 }
@@ -76,7 +90,6 @@ impl Remains {
             | Step::SendingClaim { .. }
             | Step::ClaimCommitted { .. }
             | Step::Evidence { .. }
-            | Step::Deactivating { .. }
             | Step::Releasing { .. }
             | Step::Retiring { .. } => {}
         }
@@ -91,16 +104,22 @@ impl Remains {
                     self.thing = Some(name.clone());
                 }
             }
-            Fact::OneActiveCredential { .. } => self.earlier.clear(),
+            Fact::OneActiveCredential { principal } => {
+                self.earlier.clear();
+                self.single = self.thing.clone().map(|thing| (thing, principal.clone()));
+            }
             _ => {}
         }
     }
 
     fn forget(&mut self, retired: &CleanupHandle) {
         self.leftover.retain(|cleanup| cleanup != retired);
-        if self.claim.as_ref().is_some_and(|(_, cleanup)| cleanup == retired) {
-            self.claim = None;
-            self.issued_at = None;
+        if let Some((claim, _)) = self.claim.take_if(|(_, cleanup)| cleanup == retired) {
+            self.retired = Some((claim, self.issued_at.take()));
         }
+    }
+
+    fn may_be_enrolled(&self) -> bool {
+        self.applied || self.thing.is_some() || self.issued_at.is_some()
     }
 }

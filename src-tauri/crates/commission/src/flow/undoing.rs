@@ -1,11 +1,13 @@
 //! Undoing: a job that cannot go on takes back what it made, settles with the cloud what is unclear, and ends by name.
 
+use alloc::boxed::Box;
+
 use crate::dialect::{Command, Report};
 use crate::fault::Fault;
 use crate::time::Moment;
 
 use super::context::{Context, Signal};
-use super::io::{Outcome, Stage};
+use super::io::{Outcome, Stage, Step};
 use super::job::State;
 use super::purse::Purse;
 use super::status::Status;
@@ -16,9 +18,24 @@ use super::verifying::Verifying;
 pub(super) struct Undoing {
     stage: Stage,
     fault: Fault,
-    /// The device is asked to wipe the claim; until when.
-    aborting: Option<Moment>,
+    device: Device,
     deadline: Moment,
+    /// Somebody said to stop while it was being undone for another reason.
+    stopped: Option<Fault>,
+}
+
+/// What is still wanted of the device.
+#[derive(Debug)]
+enum Device {
+    /// Nothing; the link is given back.
+    Left,
+    /// That it wipes the claim; until when.
+    Aborting(Moment),
+    /// That it forgets its settings, once the cloud has said that nothing came of them: a device that has registered
+    /// must not be taken off its network.
+    Holding,
+    /// It was told to forget them; until when.
+    Freeing(Moment),
 }
 
 impl Undoing {
@@ -27,13 +44,15 @@ impl Undoing {
         cx.close_question();
         cx.withdraw();
         let holds_claim = cx.purse.held().is_some_and(|held| held.begun);
-        let aborting =
-            (holds_claim && !cx.ever_applied && cx.link_free()).then(|| cx.now + cx.plan.limits.settle);
-        if aborting.is_some() {
+        let device = if holds_claim && !cx.ever_applied && cx.link_free() {
             cx.command(Command::AbortClaim);
+            Device::Aborting(cx.now + cx.plan.limits.settle)
+        } else if may_free(cx) {
+            Device::Holding
         } else {
             cx.unlink();
-        }
+            Device::Left
+        };
         if cx.ever_applied && !cx.watch.is_registered() {
             cx.watch_claim();
         } else {
@@ -46,45 +65,83 @@ impl Undoing {
         Self {
             stage: cx.stage,
             fault,
-            aborting,
+            device,
             deadline: cx.now + cx.plan.limits.cloud,
+            stopped: None,
         }
         .advance(cx)
     }
 
     pub(super) fn on(mut self, cx: &mut Context, signal: &Signal) -> State {
-        match signal {
-            Signal::Report(Report::ClaimAborted | Report::Failed(_)) | Signal::Lost(_) => {
-                self.aborting = None;
-                cx.unlink();
+        let over = match (&self.device, signal) {
+            (_, Signal::Lost(_))
+            | (Device::Aborting(_), Signal::Report(Report::ClaimAborted | Report::Failed(_)))
+            | (Device::Freeing(_), Signal::Report(Report::Failed(_))) => true,
+            (Device::Freeing(_), Signal::Report(Report::NetworkReset)) => {
+                (cx.applied, cx.needs_reset) = (false, false);
+                true
             }
-            Signal::Tick if self.aborting.is_some_and(|until| cx.now >= until) => {
-                self.aborting = None;
-                cx.unlink();
-            }
-            _ => {}
+            (Device::Aborting(until) | Device::Freeing(until), Signal::Tick) => cx.now >= *until,
+            _ => false,
+        };
+        if over {
+            self.leave(cx);
+        }
+        if let Signal::Stop(fault) = signal {
+            self.stopped.get_or_insert_with(|| fault.clone());
         }
         self.advance(cx)
     }
 
     pub(super) fn timeout(&self) -> Option<Moment> {
-        [self.aborting, Some(self.deadline)].into_iter().flatten().min()
+        let device = match self.device {
+            Device::Aborting(until) | Device::Freeing(until) => Some(until),
+            Device::Left | Device::Holding => None,
+        };
+        [device, Some(self.deadline)].into_iter().flatten().min()
     }
 
-    fn advance(self, cx: &mut Context) -> State {
+    fn leave(&mut self, cx: &mut Context) {
+        self.device = Device::Left;
+        cx.unlink();
+    }
+
+    /// Has the device forget its settings, where the cloud has said that nothing came of them; whether that goes on.
+    fn free(&mut self, cx: &mut Context) -> bool {
+        if !matches!(self.device, Device::Holding) || !nothing_came(cx) {
+            return false;
+        }
+        if !may_free(cx) {
+            self.leave(cx);
+            return false;
+        }
+        // A look at the device that was under way ends first.
+        if cx.link_free() {
+            cx.record(Step::Resetting);
+            cx.command(Command::ResetNetwork);
+            self.device = Device::Freeing(cx.now + cx.plan.limits.settle);
+        }
+        true
+    }
+
+    fn advance(mut self, cx: &mut Context) -> State {
         let overdue = cx.now >= self.deadline;
-        let busy = matches!(cx.purse, Purse::Asking(_)) || !cx.retiring.is_idle() || self.aborting.is_some();
-        if busy && !overdue {
+        let asked = matches!(self.device, Device::Aborting(_) | Device::Freeing(_));
+        let busy = matches!(cx.purse, Purse::Asking(_)) || !cx.retiring.is_idle() || asked;
+        if !overdue && (busy || self.free(cx)) {
             return State::Undoing(self);
         }
         let outcome = if cx.watch.is_registered() {
             if may_go_on(&self.fault) && self.stage < Stage::Verifying {
-                let status = Status::begin(cx, None);
-                return Verifying::enter(cx, status);
+                let Some(stop) = self.stopped.take() else {
+                    let status = Status::begin(cx, None);
+                    return Verifying::enter(cx, status);
+                };
+                self.fault = stop;
             }
             self.unknown()
-        } else if !cx.ever_applied || cx.watch.over {
-            self.failed(cx.nothing_left())
+        } else if nothing_came(cx) {
+            self.failed(cx)
         } else if cx.plain || overdue || cx.watch.claim_id().is_none() || cx.retiring.failure().is_some() {
             self.unknown()
         } else {
@@ -95,8 +152,16 @@ impl Undoing {
         State::Ending
     }
 
-    fn failed(self, undone: bool) -> Outcome {
-        let Self { stage, fault, .. } = self;
+    fn failed(self, cx: &Context) -> Outcome {
+        let Self { stage, mut fault, .. } = self;
+        let says_so = matches!(fault, Fault::SettingsHeld | Fault::PowerCycleNeeded);
+        if cx.applied && !says_so {
+            fault = Fault::SettingsKept(Box::new(fault));
+        }
+        if cx.off.any_off {
+            fault = Fault::EarlierOff(Box::new(fault));
+        }
+        let undone = cx.nothing_left();
         Outcome::Failed { stage, fault, undone }
     }
 
@@ -106,7 +171,20 @@ impl Undoing {
     }
 }
 
+/// Whether the settings that were applied, if any, are known to have led to nothing.
+fn nothing_came(cx: &Context) -> bool {
+    let none_sent = cx.held && cx.watch.claim_id().is_none();
+    !cx.ever_applied || cx.watch.over || none_sent
+}
+
+/// Whether the device may be able to forget the settings that it was given.
+fn may_free(cx: &Context) -> bool {
+    let can = cx.needs_reset || cx.capabilities.keep_link;
+    let session = cx.link_up() && cx.session_stands();
+    session && cx.applied && !cx.plain && cx.capabilities.retry_in_place && can
+}
+
 /// A device that turns out to be registered after all is worth going on with, unless somebody said to stop.
 fn may_go_on(fault: &Fault) -> bool {
-    !matches!(fault, Fault::Cancelled | Fault::Unanswered)
+    !matches!(fault, Fault::Cancelled(_) | Fault::Unanswered(_))
 }

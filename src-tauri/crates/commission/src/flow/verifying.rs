@@ -60,6 +60,11 @@ impl Verifying {
         self.status.end(cx);
         // Rule 4: new before old; now that the new one works, the old ones go off.
         cx.off.earlier.retain(|earlier| *earlier != principal);
+        if cx.plan.purpose == Purpose::Service && !cx.watch.is_active(&principal) {
+            // Seen online and switched off since: without the old one the device would be left with none.
+            cx.off.withdraw(&mut cx.intents);
+            return State::Verifying(self);
+        }
         if cx.plan.purpose != Purpose::New {
             match cx.switch_off() {
                 Off::All => {}
@@ -82,9 +87,14 @@ impl Verifying {
     }
 
     fn overdue(cx: &mut Context) -> State {
-        if online(cx).is_some() {
+        if let Some(principal) = online(cx) {
             let active = cx.watch.active();
-            end(cx, Fault::ActiveCredentials(active))
+            let fault = if active == 1 && !cx.watch.is_active(&principal) {
+                Fault::CredentialOff
+            } else {
+                Fault::ActiveCredentials(active)
+            };
+            end(cx, fault)
         } else {
             let fault = cx.watch.trouble().unwrap_or(Fault::NotSeenOnline);
             Undoing::enter(cx, fault)

@@ -39,7 +39,8 @@ pub(super) struct Watch {
 #[derive(Debug)]
 struct Watched {
     id: ClaimId,
-    cleanup: CleanupHandle,
+    /// None once it is undone, which happens once.
+    cleanup: Option<CleanupHandle>,
     issued_at: Option<UnixTime>,
 }
 
@@ -60,9 +61,9 @@ impl Watch {
         self.claim.as_ref().map(|claim| claim.id.clone())
     }
 
-    /// How to undo the claim that is watched.
+    /// How to undo the claim that is watched; none where it is undone.
     pub(super) fn cleanup(&self) -> Option<CleanupHandle> {
-        self.claim.as_ref().map(|claim| claim.cleanup.clone())
+        self.claim.as_ref().and_then(|claim| claim.cleanup.clone())
     }
 
     /// Whether the cloud has registered the device.
@@ -113,6 +114,13 @@ impl Watch {
                 && in_time(thing.connected_at)
         });
         told || shown
+    }
+
+    /// Whether the registry showed this credential as active when it was looked at last.
+    pub(super) fn is_active(&self, principal: &str) -> bool {
+        self.thing
+            .as_ref()
+            .is_some_and(|thing| thing.active().any(|active| active.id == principal))
     }
 
     /// Whether this credential is the only active one.
@@ -171,7 +179,7 @@ impl Context {
             if self.watch.claim.as_ref().map(|watched| &watched.id) != Some(&claim.id) {
                 let watched = Watched {
                     id: claim.id.clone(),
-                    cleanup: claim.cleanup.clone(),
+                    cleanup: Some(claim.cleanup.clone()),
                     issued_at: Some(claim.issued_at),
                 };
                 self.watch_anew(watched);
@@ -182,8 +190,13 @@ impl Context {
         }
     }
 
-    /// Watches a claim of which only the name is left.
-    pub(super) fn watch_remains(&mut self, id: ClaimId, cleanup: CleanupHandle, issued_at: Option<UnixTime>) {
+    /// Watches a claim of which only the name is left, and how to undo it where that is not done.
+    pub(super) fn watch_remains(
+        &mut self,
+        id: ClaimId,
+        cleanup: Option<CleanupHandle>,
+        issued_at: Option<UnixTime>,
+    ) {
         self.watch_anew(Watched {
             id,
             cleanup,

@@ -27,6 +27,7 @@ use crate::claim::Claim;
 use crate::dialect::{Capabilities, Client, Command, Join, Report};
 use crate::fault::Fault;
 use crate::gatt::{CharacteristicId, GattOp, GattTable, LinkError};
+use crate::network::Ssid;
 use crate::policy::Limits;
 use crate::secret::{Entropy, Pop};
 use crate::time::{Moment, UnixTime};
@@ -74,6 +75,7 @@ enum Task {
     JoinStatus,
     EnrolStatus,
     ResetNetwork,
+    LeaveNetwork,
 }
 
 /// What the operation under way is for.
@@ -343,10 +345,18 @@ impl Espressif {
             Task::JoinStatus => Report::Join(join(config::wifi_status(plain)?)),
             Task::EnrolStatus => Report::Enrol(cloud_status::decode_response(plain)?),
             Task::ResetNetwork => match ctrl::wifi_reset(plain) {
-                // Refused where it has reset itself already, before network_provisioning 1.2.1.
-                Ok(()) | Err(WireError::Refused(Refusal::InternalError)) => Report::NetworkReset,
-                Err(error) => return Err(error.into()),
+                Ok(()) => Report::NetworkReset,
+                // A reset is for failed joins only; what joins or has joined leaves where the service goes on.
+                Err(WireError::Refused(Refusal::InternalError)) if self.capabilities.keep_link => {
+                    let request = ctrl::Request::WifiReprov.encode();
+                    return Ok(self.ask(endpoints::PROV_CTRL, &request, Task::LeaveNetwork)?);
+                }
+                Err(error) => return Err(settings_refused(error)),
             },
+            Task::LeaveNetwork => {
+                ctrl::wifi_reprov(plain).map_err(settings_refused)?;
+                Report::NetworkReset
+            }
         };
         self.reports.push_back(report);
         Ok(())
@@ -500,6 +510,7 @@ fn join(state: config::JoinState) -> Join {
         JoinState::Connecting { attempts_left } => Join::Joining { attempts_left },
         JoinState::Connected(connected) => Join::Joined {
             address: format!("{}", connected.ip),
+            network: Ssid::new(connected.ssid).ok(),
         },
         JoinState::Failed(FailReason::AuthError) => Join::Refused,
         JoinState::Failed(FailReason::NetworkNotFound) => Join::NotFound,

@@ -46,6 +46,7 @@ fn statement() -> Statement {
         firmware: Firmware("1.2.3".into()),
         scheme: SignatureScheme::EcdsaP256Sha256,
         key: DeviceKey::Spki(vec![0x30, 0x01, 0x04]),
+        endorsement_key: None,
     }
 }
 

@@ -171,11 +171,14 @@ pub struct Statement {
     pub scheme: SignatureScheme,
     /// Its public key or chain.
     pub key: DeviceKey,
+    /// The public part of its TPM's endorsement key.
+    pub endorsement_key: Option<Vec<u8>>,
 }
 
 impl Statement {
     /// The bytes to sign: [`CONTEXT`], challenge, session binding, serial, model and firmware each behind its length
-    /// as two bytes big-endian, the scheme's number as one byte, and SHA-256 of the key or leaf certificate as sent.
+    /// as two bytes big-endian, the scheme's number as one byte, SHA-256 of the key or leaf certificate as sent, and
+    /// SHA-256 of the endorsement key where there is one.
     ///
     /// Fixed lengths or lengths in front: no two statements have the same bytes.
     pub fn message(&self, challenge: &[u8; 32], binding: &[u8; 32]) -> Vec<u8> {
@@ -194,6 +197,9 @@ impl Statement {
             DeviceKey::Chain(chain) => chain.first().map_or(&[][..], Vec::as_slice),
         };
         message.extend_from_slice(&Sha256::digest(key));
+        if let Some(endorsement_key) = &self.endorsement_key {
+            message.extend_from_slice(&Sha256::digest(endorsement_key));
+        }
         message
     }
 
@@ -214,6 +220,7 @@ impl Statement {
             spki,
             chain,
             signature: signature.to_vec(),
+            endorsement_key: self.endorsement_key.clone().unwrap_or_default(),
         }
         .encode_to_vec()
     }
@@ -259,6 +266,7 @@ pub fn decode_answer(
         firmware: Firmware(answer.firmware),
         scheme,
         key,
+        endorsement_key: Some(answer.endorsement_key).filter(|key| !key.is_empty()),
     };
     let message = statement.message(challenge, binding);
     Ok(IdentityProof {
@@ -267,6 +275,7 @@ pub fn decode_answer(
         model: text::shown(&statement.model, TEXT_MAX),
         firmware: Firmware(text::shown(&statement.firmware.0, TEXT_MAX)),
         key: statement.key,
+        endorsement_key: statement.endorsement_key,
         scheme,
         message,
         signature: answer.signature,
@@ -395,6 +404,8 @@ mod raw {
         pub(super) chain: Vec<Vec<u8>>,
         #[prost(bytes = "vec", tag = "7")]
         pub(super) signature: Vec<u8>,
+        #[prost(bytes = "vec", tag = "8")]
+        pub(super) endorsement_key: Vec<u8>,
     }
 }
 

@@ -83,6 +83,18 @@ fn a_link_is_free_for_the_next_while_a_device_enrols() {
 }
 
 #[test]
+fn a_device_is_said_to_wait_until_a_link_is_free_for_it() {
+    let mut site = site(1, 2, |_, _, _| {});
+    let linked = |site: &Site, number| site.posts.get(&job_id(number)).unwrap().device.links() > 0;
+    site.run_while(|site| !linked(site, 1));
+    assert!(!site.batch.is_waiting(job_id(1)));
+    assert!(site.batch.is_waiting(job_id(2)));
+    site.run_while(|site| !linked(site, 2));
+    assert!(!site.batch.is_waiting(job_id(2)));
+    site.run();
+}
+
+#[test]
 fn a_person_who_thinks_holds_one_link_only() {
     let mut site = site(2, 3, |number, plan, _| {
         if number == 1 {
@@ -107,7 +119,7 @@ fn stopping_all_stops_also_those_that_wait() {
     assert!(site.posts.values().all(|post| matches!(
         post.outcome,
         Some(Outcome::Failed {
-            fault: Fault::Cancelled,
+            fault: Fault::Cancelled(None),
             undone: true,
             ..
         })

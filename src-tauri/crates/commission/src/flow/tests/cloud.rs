@@ -77,8 +77,20 @@ pub(super) struct Cloud {
     pub(super) calls: Vec<(Moment, Call)>,
     /// Somebody else gives every new thing a second credential.
     pub(super) stray: bool,
+    /// Says yes to switching a credential off and leaves it on.
+    pub(super) stubborn: bool,
     /// A request to undo a claim failed.
     pub(super) retire_failed: bool,
+}
+
+impl Cloud {
+    /// Has something to tell once more, so that whoever watches sees how things are by now.
+    pub(super) fn tell_again(&mut self) {
+        for issued in &mut self.issued {
+            let first = issued.events.first().cloned();
+            issued.events.extend(first);
+        }
+    }
 }
 
 impl Site {
@@ -184,6 +196,14 @@ impl Site {
                 thing.connected = Some(true);
                 thing.connected_at = Some(unix(online_at));
                 thing.connected_principal = Some(principal.clone());
+                if device.enrolling == Enrolling::Revoked {
+                    thing.connected = Some(false);
+                    for credential in &mut thing.principals {
+                        if credential.id == principal {
+                            credential.status = PrincipalStatus::Inactive;
+                        }
+                    }
+                }
             }
             device.enrol = Enrol::Online {
                 thing: Some(name),
@@ -259,7 +279,7 @@ impl Site {
             Action::Deactivate { thing, principal } => {
                 let thing = self.cloud.things.get_mut(&thing).unwrap();
                 for credential in &mut thing.principals {
-                    if credential.id == principal {
+                    if credential.id == principal && !self.cloud.stubborn {
                         credential.status = PrincipalStatus::Inactive;
                     }
                 }

@@ -14,6 +14,7 @@ use crate::dialect::{Capabilities, Command, Enrol, Join, Report};
 use crate::fault::Fault;
 use crate::gatt::{LinkError, PeripheralId};
 use crate::network::{Auth, Network, SeenNetwork, Ssid};
+use crate::proven::{Der, ProvenKeys};
 use crate::time::Moment;
 
 /// Commands without their content.
@@ -64,6 +65,8 @@ pub(super) enum Enrolling {
     Never,
     /// Registers, and is never seen.
     Unseen,
+    /// Is seen, and in that moment somebody switches its new credential off.
+    Revoked,
     /// Does nothing with the claims before this one.
     FromClaim(usize),
 }
@@ -76,6 +79,8 @@ pub(super) struct Device {
     pub(super) firmware: Firmware,
     pub(super) capabilities: Capabilities,
     pub(super) pop: String,
+    /// Who has to open its session; nobody by name where none.
+    pub(super) user: Option<String>,
     /// Another device of the same name, which takes this one's place when the flow turns to it, and its PoP.
     pub(super) twin: Option<(PeripheralId, String)>,
     pub(super) locked: bool,
@@ -126,6 +131,7 @@ impl Device {
                 nonce_reuse: false,
                 network_scan: true,
                 retry_in_place: true,
+                keep_link: false,
                 claims: vec![ClaimForm::Certificate],
                 identity: true,
                 enrol_status: true,
@@ -133,6 +139,7 @@ impl Device {
                 summary: "a device".into(),
             },
             pop: POP.into(),
+            user: None,
             twin: None,
             locked: false,
             seen: VecDeque::from([vec![row("plant", -50), row("office", -85)]]),
@@ -157,6 +164,15 @@ impl Device {
             enrol: Enrol::Waiting,
             stop_at: None,
             log: Vec::new(),
+        }
+    }
+
+    /// What it proves to hold.
+    pub(super) fn keys(&self) -> ProvenKeys {
+        ProvenKeys {
+            spki: Der(self.key.0.to_vec()),
+            chain: Vec::new(),
+            endorsement_key: None,
         }
     }
 
@@ -212,9 +228,10 @@ impl Device {
         match command {
             Command::Describe => Report::Described(self.capabilities.clone()),
             Command::Open { .. } if self.locked => Report::Failed(Fault::LockedOut),
-            Command::Open { pop, .. } => {
+            Command::Open { pop, username } => {
                 let given = pop.as_ref().map(|pop| pop.reveal().to_string());
-                if self.capabilities.pop && given.as_deref() != Some(self.pop.as_str()) {
+                let right = given.as_deref() == Some(self.pop.as_str()) && *username == self.user;
+                if self.capabilities.pop && !right {
                     return Report::Failed(Fault::WrongPop);
                 }
                 self.session = true;
@@ -229,11 +246,14 @@ impl Device {
                 model: "pump".into(),
                 firmware: self.firmware.clone(),
                 key: DeviceKey::Spki(self.key.0.to_vec()),
+                endorsement_key: None,
                 scheme: SignatureScheme::Ed25519,
                 message: challenge.to_vec(),
                 signature: vec![1],
             }),
             Command::Blink => Report::Blinked,
+            // No scan ends once settings are applied.
+            Command::Scan if self.wifi != Wifi::Ready => Report::Failed(Fault::ScanTimeout),
             Command::Scan => {
                 let next = if self.seen.len() > 1 {
                     self.seen.pop_front()
@@ -267,15 +287,17 @@ impl Device {
                     }
                     Join::Joined {
                         address: "10.0.0.7".into(),
+                        network: self.settings.as_ref().map(|network| network.ssid.clone()),
                     }
                 }
                 _ => Join::Joining { attempts_left: None },
             }),
             Command::EnrolStatus => Report::Enrol(self.enrol.clone()),
             Command::ResetNetwork => match self.wifi {
-                Wifi::Connecting(_) => refused(5),
-                Wifi::Ready | Wifi::Failed(_) => {
+                Wifi::Connecting(_) if !self.capabilities.keep_link => refused(5),
+                _ => {
                     self.wifi = Wifi::Ready;
+                    self.joined_at = None;
                     self.settings = None;
                     Report::NetworkReset
                 }

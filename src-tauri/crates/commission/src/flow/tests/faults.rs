@@ -1,7 +1,7 @@
 //! Every fault at its step, and what the job ends with. The site checks after each step that no rule is broken, and at
 //! the end that what is called undone is undone.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -263,6 +263,30 @@ fn a_forged_identity_and_a_wrong_label_are_told_apart() {
 }
 
 #[test]
+fn a_maker_that_nobody_named_and_a_check_that_did_not_end_are_not_held_against_the_device() {
+    let why = || String::from("no thread");
+    for (check, fault) in [
+        (IdentityFault::UntrustedMaker, Fault::MakerUnknown),
+        (IdentityFault::Unchecked(why()), Fault::IdentityUnchecked(why())),
+    ] {
+        let (mut site, plan, device) = Site::one();
+        site.start(plan, device);
+        site.check_fails(check);
+        assert_eq!(failed(&site.run()), (Stage::Identifying, fault, true));
+    }
+
+    let (mut site, plan, device) = Site::one();
+    site.start(plan, device);
+    site.run_while(|site| site.posts.values().all(|post| !post.identity_checked));
+    // The answer never comes.
+    site.coming
+        .retain(|_, coming| !matches!(coming, Coming::Input(_, _, Input::IdentityChecked(_))));
+    let (stage, fault, undone) = failed(&site.run());
+    assert!(matches!(fault, Fault::IdentityUnchecked(_)), "{fault}");
+    assert_eq!((stage, undone), (Stage::Identifying, true));
+}
+
+#[test]
 fn a_device_that_nobody_can_name_is_refused() {
     let (mut site, mut plan, mut device) = Site::one();
     plan.serial = None;
@@ -350,6 +374,20 @@ fn a_cloud_that_stays_away_ends_the_job_by_name() {
 }
 
 #[test]
+fn a_cloud_that_asks_to_slow_down_for_good_is_not_said_to_be_out_of_reach() {
+    let (mut site, plan, device) = Site::one();
+    let slower = CloudTrouble::Error(CloudError::Throttled { retry_after: Some(5) });
+    site.cloud.troubles = vec![(Call::Snapshot, slower); 50];
+    site.start(plan, device);
+    let (_, fault, undone) = failed(&site.run());
+    assert!(
+        matches!(&fault, Fault::Cloud { code, .. } if code == "throttled"),
+        "{fault}"
+    );
+    assert!(undone);
+}
+
+#[test]
 fn a_cloud_that_never_answers_holds_nobody_for_ever() {
     for call in [
         Call::Snapshot,
@@ -401,14 +439,19 @@ fn a_refused_claim_is_named() {
 
 #[test]
 fn an_enrolment_that_the_cloud_refuses_is_undone() {
-    let (mut site, plan, mut device) = Site::one();
-    device.enrolling = Enrolling::Refused;
-    site.start(plan, device);
-    let fault = Fault::EnrolmentRefused {
-        code: "AccessDenied".into(),
-        message: "the hook says no".into(),
-    };
-    assert_eq!(failed(&site.run()), (Stage::Enrolling, fault, true));
+    for leaves in [true, false] {
+        let (mut site, plan, mut device) = Site::one();
+        device.enrolling = Enrolling::Refused;
+        device.capabilities.keep_link = leaves;
+        site.start(plan, device);
+        let refused = Fault::EnrolmentRefused {
+            code: "AccessDenied".into(),
+            message: "the hook says no".into(),
+        };
+        let fault = if leaves { refused } else { kept(refused) };
+        assert_eq!(failed(&site.run()), (Stage::Enrolling, fault, true));
+        assert_eq!(site.post().device.wifi == Wifi::Ready, leaves);
+    }
 }
 
 #[test]
@@ -416,7 +459,10 @@ fn a_device_that_never_enrols_is_undone_and_one_never_seen_is_unknown() {
     let (mut site, plan, mut device) = Site::one();
     device.enrolling = Enrolling::Never;
     site.start(plan, device);
-    assert_eq!(failed(&site.run()), (Stage::Enrolling, Fault::EnrolTimeout, true));
+    assert_eq!(
+        failed(&site.run()),
+        (Stage::Enrolling, kept(Fault::EnrolTimeout), true)
+    );
 
     let (mut site, plan, mut device) = Site::one();
     device.enrolling = Enrolling::Unseen;
@@ -428,10 +474,20 @@ fn a_device_that_never_enrols_is_undone_and_one_never_seen_is_unknown() {
 
 #[test]
 fn no_address_in_time_is_a_failure_that_is_undone() {
-    let (mut site, plan, mut device) = Site::one();
-    device.no_dhcp = true;
-    site.start(plan, device);
-    assert_eq!(failed(&site.run()), (Stage::Joining, Fault::JoinTimeout, true));
+    for leaves in [true, false] {
+        let (mut site, plan, mut device) = Site::one();
+        device.no_dhcp = true;
+        device.capabilities.keep_link = leaves;
+        site.start(plan, device);
+        let timeout = Fault::JoinTimeout;
+        let fault = if leaves { timeout } else { kept(timeout) };
+        assert_eq!(failed(&site.run()), (Stage::Joining, fault, true));
+        assert_eq!(site.post().device.wifi == Wifi::Ready, leaves);
+    }
+}
+
+fn kept(fault: Fault) -> Fault {
+    Fault::SettingsKept(fault.into())
 }
 
 #[test]
@@ -449,7 +505,10 @@ fn firmware_that_cannot_be_corrected_must_be_switched_off_and_on() {
 #[test]
 fn a_join_without_an_address_is_no_join() {
     let (mut site, plan, mut device) = Site::one();
-    let empty = Join::Joined { address: "".into() };
+    let empty = Join::Joined {
+        address: "".into(),
+        network: None,
+    };
     device.instead.push((Kind::JoinStatus, Report::Join(empty)));
     site.start(plan, device);
     done(&site.run());

@@ -1,3 +1,5 @@
+//! A device with which nothing goes wrong, and what the flow itself costs it.
+
 use alloc::vec::Vec;
 
 use super::sim::*;

@@ -11,5 +11,6 @@ mod model;
 mod people;
 mod remains;
 mod restart;
+mod retrying;
 mod rules;
 mod sim;

@@ -108,13 +108,15 @@ fn instead() -> impl Strategy<Value = (Kind, Report)> {
 
 fn answer() -> impl Strategy<Value = (u64, Answer)> {
     let answer = prop_oneof![
-        3 => Just(Answer::Pop(Pop::new(POP))),
-        1 => Just(Answer::Pop(Pop::new("wrong"))),
+        3 => Just(pop(POP)),
+        1 => Just(pop("wrong")),
         3 => Just(Answer::Network(network("plant", PASSPHRASE))),
         1 => Just(Answer::Network(network("elsewhere", PASSPHRASE))),
         3 => Just(Answer::Passphrase(Passphrase::new(PASSPHRASE))),
         2 => Just(Answer::GoOn),
+        1 => Just(Answer::Passphrase(Passphrase::new("short"))),
         1 => Just(Answer::Skip),
+        1 => Just(Answer::Nobody),
     ];
     (0_u64..200, answer)
 }
@@ -125,6 +127,7 @@ fn enrolling() -> impl Strategy<Value = Enrolling> {
         1 => Just(Enrolling::Refused),
         1 => Just(Enrolling::Never),
         1 => Just(Enrolling::Unseen),
+        1 => Just(Enrolling::Revoked),
         1 => Just(Enrolling::FromClaim(2)),
     ]
 }
@@ -221,6 +224,7 @@ fn enter(site: &mut Site, number: u64, story: &Story) -> Plan {
     device.capabilities.enrol_status = story.enrol_status;
     device.capabilities.identity = story.identity;
     device.auto_stop = story.auto_stop;
+    device.capabilities.keep_link = !story.auto_stop && story.retry_in_place && story.identity;
     device.no_dhcp = story.no_dhcp;
     device.enrolling = story.enrolling;
     device.troubles = story.troubles.iter().cloned().collect();

@@ -12,6 +12,7 @@ use crate::evidence::{Evidence, Fact, Owner, Principal, PrincipalStatus, Snapsho
 use crate::fault::FaultRecord;
 use crate::flow::*;
 use crate::gatt::PeripheralId;
+use crate::proven::{Der, ProvenKeys};
 use crate::time::UnixTime;
 use uuid::Uuid;
 
@@ -29,6 +30,14 @@ fn cleanup(number: u8) -> CleanupHandle {
 
 fn key(number: u128) -> Uuid {
     Uuid::from_u128(number)
+}
+
+fn keys() -> ProvenKeys {
+    ProvenKeys {
+        spki: Der(vec![0x30, 0x00]),
+        chain: vec![],
+        endorsement_key: None,
+    }
 }
 
 fn claiming(number: u8) -> Step {
@@ -82,6 +91,28 @@ fn snapshot() -> Step {
     }
 }
 
+fn snapshot_of(active: &str) -> Step {
+    Step::Snapshot {
+        snapshot: Snapshot {
+            known: true,
+            identity_key_sha256: None,
+            min_firmware: None,
+            owner: Owner::Us,
+            thing: Some(Thing {
+                name: "thing-1".into(),
+                version: 2,
+                principals: vec![Principal {
+                    id: active.into(),
+                    status: PrincipalStatus::Active,
+                }],
+                connected: None,
+                connected_at: None,
+                connected_principal: None,
+            }),
+        },
+    }
+}
+
 fn finished(outcome: OutcomeRecord) -> Step {
     Step::Finished { outcome }
 }
@@ -102,6 +133,7 @@ fn journey() -> Vec<Step> {
             dialect: DialectKind::Espressif,
             serial: Some(serial()),
             purpose: Purpose::Service,
+            site: None,
         },
         Step::Linking,
         Step::Identified {
@@ -111,6 +143,7 @@ fn journey() -> Vec<Step> {
                 firmware: Firmware("1.0".into()),
                 key_sha256: Fingerprint([1; 32]),
             },
+            keys: Some(keys()),
         },
         snapshot(),
         Step::WritingSettings { ssid: "plant".into() },
@@ -152,9 +185,14 @@ fn a_crash_after_each_step_leaves_what_may_have_happened() {
     let identified = Remains {
         serial: Some(serial()),
         key_sha256: Some(Fingerprint([1; 32])),
+        keys: Some(keys()),
         ..nothing.clone()
     };
+    let Step::Snapshot { snapshot: before } = snapshot() else {
+        panic!("a snapshot");
+    };
     let seen = Remains {
+        before: Some(before),
         earlier: vec!["old".into()],
         ..identified.clone()
     };
@@ -176,9 +214,14 @@ fn a_crash_after_each_step_leaves_what_may_have_happened() {
         thing: Some("thing-1".into()),
         ..applied.clone()
     };
+    let switching = Remains {
+        switching_off: true,
+        ..registered.clone()
+    };
     let single = Remains {
         earlier: vec![],
-        ..registered.clone()
+        single: Some(("thing-1".into(), "new".into())),
+        ..switching.clone()
     };
     let expected = [
         &nothing,    // started
@@ -193,7 +236,7 @@ fn a_crash_after_each_step_leaves_what_may_have_happened() {
         &applied,    // applying
         &applied,    // joined
         &registered,
-        &registered, // deactivating
+        &switching, // deactivating
         &single,
         &single,  // releasing
         &single,  // released, not yet ended
@@ -213,6 +256,51 @@ fn a_claim_being_undone_is_left_until_it_is_undone() {
     assert_eq!(left_after(&steps).claim, Some((claim(1), cleanup(1))));
     steps.push(Step::Retired { cleanup: cleanup(1) });
     assert!(left_after(&steps).is_empty());
+}
+
+#[test]
+fn an_undone_claim_is_remembered_for_what_it_may_have_led_to() {
+    let registered = evidence(Fact::Registered {
+        thing: Some("thing-1".into()),
+        principal: Some("new".into()),
+    });
+    let retired = Step::Retired { cleanup: cleanup(1) };
+    let left = |end: &[&Step]| {
+        let journey = journey();
+        left_after(&[&journey[..10], &end.iter().copied().cloned().collect::<Vec<_>>()].concat())
+    };
+    let undone = left(&[&retired]);
+    assert_eq!(undone.retired, Some((claim(1), Some(UnixTime(1001)))));
+    assert_eq!((undone.claim, undone.issued_at, undone.thing), (None, None, None));
+    assert_eq!(undone.earlier, ["old"]);
+    // Whichever of the two comes first.
+    let both = left(&[&retired, &registered]);
+    assert_eq!(both, left(&[&registered, &retired]));
+    assert_eq!(both.thing.as_deref(), Some("thing-1"));
+    assert_eq!(both.retired, undone.retired);
+    assert!(!both.is_empty());
+    // What the cloud shows from here on may be our own new credential.
+    assert_eq!(left(&[&retired, &snapshot_of("new")]).earlier, ["old"]);
+}
+
+#[test]
+fn a_claim_that_follows_an_undone_one_takes_its_place() {
+    let steps = [claimed(1), Step::Retired { cleanup: cleanup(1) }, claimed(2)];
+    let left = left_after(&steps);
+    assert_eq!((left.claim, left.retired), (Some((claim(2), cleanup(2))), None));
+}
+
+#[test]
+fn a_journal_that_names_no_keys_is_read_all_the_same() {
+    let identified = journal_line(&journey()[2]);
+    assert!(identified.contains(r#""keys":{"spki":"MAA="}"#), "{identified}");
+    let before = identified.replace(r#","keys":{"spki":"MAA="}"#, "");
+    let left = left_after(&[serde_json::from_str(&before).unwrap()]);
+    assert_eq!((left.serial, left.keys), (Some(serial()), None));
+}
+
+fn journal_line(step: &Step) -> String {
+    serde_json::to_string(step).unwrap()
 }
 
 #[test]
@@ -258,26 +346,30 @@ fn what_a_device_says_of_itself_registers_nothing() {
 #[test]
 fn our_own_new_credential_is_no_earlier_one() {
     let mut steps = journey()[..11].to_vec();
-    steps.push(Step::Snapshot {
-        snapshot: Snapshot {
-            known: true,
-            identity_key_sha256: None,
-            min_firmware: None,
-            owner: Owner::Us,
-            thing: Some(Thing {
-                name: "thing-1".into(),
-                version: 2,
-                principals: vec![Principal {
-                    id: "new".into(),
-                    status: PrincipalStatus::Active,
-                }],
-                connected: None,
-                connected_at: None,
-                connected_principal: None,
-            }),
-        },
-    });
+    steps.push(snapshot_of("new"));
     assert_eq!(left_after(&steps).earlier, ["old"]);
+}
+
+#[test]
+fn a_done_job_leaves_the_replaced_claim_that_could_not_be_undone_and_nothing_else() {
+    let done = finished(OutcomeRecord::Done {
+        thing: Some("thing-1".into()),
+        principal: "new".into(),
+    });
+    let mut steps = vec![claimed(1), claimed(2), Step::Applying, done.clone()];
+    let expected = Remains {
+        leftover: vec![cleanup(1)],
+        done: Some((Some("thing-1".into()), "new".into())),
+        ..Remains::default()
+    };
+    assert_eq!(left_after(&steps), expected);
+    assert!(!expected.is_empty());
+    steps.push(Step::Retired { cleanup: cleanup(1) });
+    assert!(left_after(&steps).is_empty());
+    // Killed in between, the next run has to know that it is done.
+    assert_eq!(left_after(&steps).done, expected.done);
+    steps.push(done);
+    assert_eq!(left_after(&steps), Remains::default());
 }
 
 #[test]

@@ -1,8 +1,10 @@
 //! The rules that never bend, each as a story.
 
+use alloc::string::String;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use super::device::Enrolling;
 use super::sim::*;
 use crate::claim::Purpose;
 use crate::dialect::Report;
@@ -116,6 +118,23 @@ fn another_device_behind_the_same_address_is_found_out() {
 }
 
 #[test]
+fn a_device_that_proved_its_identity_once_gets_no_claim_over_a_link_on_which_it_does_not() {
+    let (mut site, mut plan, mut device) = Site::one();
+    plan.policy.allow_unencrypted = true;
+    device.troubles.insert(6, Trouble::LostBefore);
+    site.start(plan, device);
+    site.run_while(|site| {
+        site.batch.links_in_use() == 0 || site.posts.values().all(|post| post.device.ops() < 7)
+    });
+    site.post().device.capabilities.encrypted = false;
+    site.post().device.capabilities.identity = false;
+    let (stage, fault) = (Stage::Identifying, Fault::IdentityMissing);
+    let undone = true;
+    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+    assert_eq!(count(&mut site, Kind::SendClaim), 0);
+}
+
+#[test]
 fn what_does_not_come_from_the_cloud_itself_proves_nothing() {
     use crate::evidence::{Evidence, Fact, Observation, Source};
     let (mut site, plan, mut device) = Site::one();
@@ -165,6 +184,39 @@ fn a_claim_under_30_seconds_is_replaced_while_the_device_enrols() {
     done(&site.run());
     assert_eq!(site.cloud.issued.len(), 2);
     assert_eq!(count(&mut site, Kind::Apply), 1, "the network stays as it is");
+    assert_eq!(site.post().device.links(), 1);
+}
+
+#[test]
+fn a_look_at_the_device_that_fails_on_the_way_to_a_fresh_claim_changes_nothing() {
+    use crate::evidence::Observation;
+    let (mut site, plan, mut device) = Site::one();
+    let job = plan.job;
+    device.enrolling = Enrolling::FromClaim(2);
+    site.start(plan, device);
+    site.run_while(|site| {
+        count_of(site, Kind::EnrolStatus) == 0 || site.posts.values().any(|post| !post.op_under_way)
+    });
+    let failed = Report::Failed(Fault::Protocol("empty".into()));
+    site.post().device.instead.push((Kind::EnrolStatus, failed));
+    // The cloud's word on the claim comes while the device is looked at.
+    site.coming.retain(|_, coming| {
+        !matches!(
+            coming,
+            Coming::Observe(..) | Coming::Cloud(_, Action::Observe { .. })
+        )
+    });
+    let claim_over = true;
+    site.input(
+        job,
+        Input::Observed(Ok(Observation {
+            claim_over,
+            ..Observation::default()
+        })),
+    );
+    done(&site.run());
+    assert_eq!(site.post().device.instead, [], "the look did fail");
+    assert_eq!(site.cloud.issued.len(), 2);
     assert_eq!(site.post().device.links(), 1);
 }
 
@@ -294,6 +346,83 @@ fn on_a_service_visit_the_new_credential_comes_before_the_old_one_goes() {
 }
 
 #[test]
+fn on_a_service_visit_the_old_credential_stays_on_where_the_new_one_was_switched_off_after_it_was_seen() {
+    let (mut site, mut plan, mut device) = Site::one();
+    plan.purpose = Purpose::Service;
+    device.enrolling = Enrolling::Revoked;
+    site.cloud.things.insert("FK-0001".into(), thing_with("old"));
+    site.start(plan, device);
+    let (stage, fault) = (Stage::Verifying, Fault::CredentialOff);
+    let undone = false;
+    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+    assert_eq!(calls(&site), [Call::Issue]);
+    let thing = &site.cloud.things["FK-0001"];
+    assert!(thing.active().map(|one| &one.id).eq(["old"]));
+}
+
+#[test]
+fn a_stop_is_heard_while_a_job_is_undone_for_another_reason() {
+    for stopped in [true, false] {
+        let (mut site, mut plan, mut device) = Site::one();
+        plan.purpose = Purpose::Service;
+        let job = plan.job;
+        site.cloud.things.insert("FK-0001".into(), thing_with("old"));
+        // The device says that it was refused, and enrols before its claim is undone.
+        let refused = crate::dialect::Enrol::Refused {
+            code: "AccessDenied".into(),
+            message: "no".into(),
+        };
+        device.instead.push((Kind::EnrolStatus, Report::Enrol(refused)));
+        site.cloud.latency.insert(Call::Retire, secs(5));
+        site.start(plan, device);
+        site.run_while(|site| !calls(site).contains(&Call::Retire));
+        if stopped {
+            site.input(job, Input::Cancel);
+        }
+        let outcome = site.run();
+        if stopped {
+            let (stage, fault) = (Stage::Enrolling, Fault::Cancelled(None));
+            assert_eq!(outcome, Outcome::Unknown { stage, fault });
+            assert_eq!(calls(&site), [Call::Issue, Call::Retire], "nothing more is begun");
+        } else {
+            done(&outcome);
+        }
+    }
+}
+
+#[test]
+fn switching_off_is_not_tried_again_once_the_new_credential_is_off() {
+    // The cloud's next word on the claim comes within a quarter of a second: while the first try is under way still, or
+    // while it pauses before the second.
+    for (latency, pauses) in [(secs(5), false), (ms(10), true)] {
+        let (mut site, mut plan, device) = Site::one();
+        plan.purpose = Purpose::Service;
+        site.cloud.things.insert("FK-0001".into(), thing_with("old"));
+        let early = CloudError::Refused {
+            code: "not-verified".into(),
+            message: "the new one is off".into(),
+        };
+        let trouble = CloudTrouble::Error(early);
+        site.cloud.troubles.push((Call::Deactivate, trouble));
+        site.cloud.latency.insert(Call::Deactivate, latency);
+        site.start(plan, device);
+        site.run_while(|site| !calls(site).contains(&Call::Deactivate));
+        if pauses {
+            site.run_while(|site| !site.cloud.troubles.is_empty());
+        }
+        let thing = site.cloud.things.get_mut("FK-0001").unwrap();
+        for credential in thing.principals.iter_mut().filter(|one| one.id != "old") {
+            credential.status = PrincipalStatus::Inactive;
+        }
+        site.cloud.tell_again();
+        let (stage, fault) = (Stage::Verifying, Fault::CredentialOff);
+        let undone = false;
+        assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+        assert_eq!(calls(&site), [Call::Issue, Call::Deactivate], "{latency:?}");
+    }
+}
+
+#[test]
 fn on_a_transfer_the_old_credential_goes_before_the_new_one_comes() {
     let (mut site, mut plan, device) = Site::one();
     plan.purpose = Purpose::Transfer;
@@ -301,6 +430,25 @@ fn on_a_transfer_the_old_credential_goes_before_the_new_one_comes() {
     site.start(plan, device);
     done(&site.run());
     assert_eq!(calls(&site), [Call::Deactivate, Call::Issue, Call::Release]);
+}
+
+#[test]
+fn a_transfer_that_fails_after_the_old_credential_went_says_that_it_is_off() {
+    let refused = |code: &str| CloudError::Refused {
+        code: code.into(),
+        message: "no".into(),
+    };
+    let (mut site, mut plan, device) = Site::one();
+    plan.purpose = Purpose::Transfer;
+    site.cloud.things.insert("FK-0001".into(), thing_with("old"));
+    let trouble = CloudTrouble::Error(refused("template-disabled"));
+    site.cloud.troubles.push((Call::Issue, trouble));
+    site.start(plan, device);
+    let (code, message) = ("template-disabled".into(), "no".into());
+    let fault = Fault::EarlierOff(Fault::ClaimRefused { code, message }.into());
+    let (stage, undone) = (Stage::Crediting, true);
+    assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+    assert_eq!(calls(&site), [Call::Deactivate, Call::Issue]);
 }
 
 #[test]
@@ -352,6 +500,55 @@ fn a_release_that_is_not_due_yet_is_waited_for_and_a_refused_one_is_named() {
             undone: false
         }
     ));
+}
+
+#[test]
+fn a_not_yet_of_the_cloud_that_lasts_is_told_as_what_it_is() {
+    let early = || {
+        CloudTrouble::Error(CloudError::Refused {
+            code: "not-verified".into(),
+            message: "wait".into(),
+        })
+    };
+    let (code, message) = (String::from("not-verified"), String::from("wait"));
+    let not_off = Fault::Cloud {
+        code: code.clone(),
+        message: message.clone(),
+    };
+    let table = [
+        (Call::Deactivate, Stage::Verifying, not_off),
+        (
+            Call::Release,
+            Stage::Released,
+            Fault::ReleaseRefused { code, message },
+        ),
+    ];
+    for (call, stage, fault) in table {
+        let (mut site, mut plan, device) = Site::one();
+        plan.purpose = Purpose::Service;
+        site.cloud.things.insert("FK-0001".into(), thing_with("old"));
+        site.cloud.troubles = vec![(call, early()); 50];
+        site.start(plan, device);
+        let undone = false;
+        assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+        assert!(calls(&site).iter().filter(|made| **made == call).count() > 1);
+    }
+}
+
+#[test]
+fn an_old_credential_that_stays_on_whatever_the_cloud_says_is_told_as_one_too_many() {
+    for (purpose, stage, undone) in [
+        (Purpose::Service, Stage::Verifying, false),
+        (Purpose::Transfer, Stage::Crediting, true),
+    ] {
+        let (mut site, mut plan, device) = Site::one();
+        plan.purpose = purpose;
+        site.cloud.things.insert("FK-0001".into(), thing_with("old"));
+        site.cloud.stubborn = true;
+        site.start(plan, device);
+        let fault = Fault::ActiveCredentials(2);
+        assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
+    }
 }
 
 #[test]

@@ -19,6 +19,7 @@ use crate::flow::*;
 use crate::gatt::{GattOp, GattTable, LinkError, PeripheralId};
 use crate::network::{Network, Ssid};
 use crate::policy::{Limits, Policy};
+use crate::proven::ProvenIdentity;
 use crate::secret::{Passphrase, Pop};
 use crate::time::{Moment, UnixTime};
 
@@ -565,11 +566,14 @@ impl Site {
                 self.after(ms(100), Coming::Input(job, 0, Input::Another(found)));
             }
             Action::CheckIdentity(proof) => {
-                let result = post.check.clone().map(|()| Identity {
-                    serial: proof.serial,
-                    model: proof.model,
-                    firmware: proof.firmware,
-                    key_sha256: post.device.key,
+                let result = post.check.clone().map(|()| ProvenIdentity {
+                    identity: Identity {
+                        serial: proof.serial,
+                        model: proof.model,
+                        firmware: proof.firmware,
+                        key_sha256: post.device.key,
+                    },
+                    keys: post.device.keys(),
                 });
                 post.identity_checked = result.is_ok();
                 self.after(ms(1), Coming::Input(job, 0, Input::IdentityChecked(result)));
@@ -579,6 +583,8 @@ impl Site {
                 assert!(recorded(
                     &|step| matches!(step, Step::Claiming { idempotency, .. } if *idempotency == key)
                 ));
+                let proven = post.device.capabilities.identity.then(|| post.device.keys());
+                assert_eq!(request.keys, proven, "a claim for other keys than were proven");
                 self.call(job, Call::Issue, action);
             }
             Action::Retire(ref handle) => {
@@ -587,10 +593,23 @@ impl Site {
                 ));
                 self.call(job, Call::Retire, action);
             }
-            Action::Deactivate { ref principal, .. } => {
+            Action::Deactivate {
+                ref thing,
+                ref principal,
+            } => {
                 assert!(recorded(
                     &|step| matches!(step, Step::Deactivating { principal: id, .. } if id == principal)
                 ));
+                if recorded(
+                    &|step| matches!(step, Step::Started { purpose, .. } if *purpose == Purpose::Service),
+                ) {
+                    let thing = self.cloud.things.get(thing).expect("no thing");
+                    let seen = thing.connected_principal.as_ref();
+                    assert!(
+                        seen != Some(principal) && thing.active().any(|active| Some(&active.id) == seen),
+                        "an old credential goes off before the new one works: {thing:?}"
+                    );
+                }
                 self.call(job, Call::Deactivate, action);
             }
             Action::Release { ref thing, .. } => {
@@ -669,6 +688,7 @@ pub(super) fn plan(number: u128, device: &Device) -> Plan {
         pop: Some(Pop::new(POP)),
         username: None,
         network: Some(network("plant", PASSPHRASE)),
+        site: None,
         purpose: Purpose::New,
         policy: Policy::default(),
         limits: Limits::default(),
@@ -677,6 +697,13 @@ pub(super) fn plan(number: u128, device: &Device) -> Plan {
 
 pub(super) fn done(outcome: &Outcome) {
     assert!(matches!(outcome, Outcome::Done { .. }), "{outcome:?}");
+}
+
+pub(super) fn pop(text: &str) -> Answer {
+    Answer::Pop {
+        pop: Pop::new(text),
+        username: None,
+    }
 }
 
 pub(super) fn passphrase(text: &str) -> Answer {

@@ -35,6 +35,7 @@ impl Espressif {
         self.capabilities = Capabilities {
             network_scan: scan.is_some(),
             retry_in_place: self.endpoints.has(PROV_CTRL),
+            keep_link: own.keep_link,
             claims: own.claims,
             identity: own.identity,
             enrol_status: own.status,

@@ -15,7 +15,7 @@ use super::super::wire::{self, WireError};
 use super::pem::{self, PemError};
 use super::{form_code, form_from_code};
 use crate::claim::{Claim, ClaimForm, ClaimKind};
-use crate::secret::{SecretBytes, Token};
+use crate::secret::{SecretBytes, TenantToken, Token};
 use crate::time::UnixTime;
 
 const NAME: &str = "claim";
@@ -33,7 +33,7 @@ pub struct ClaimBundle {
     pub port: u16,
     /// Authorities that vouch for the host, DER.
     pub ca: Vec<Vec<u8>>,
-    /// Provisioning template, id scope or tenant.
+    /// Provisioning template; empty where the cloud has none.
     pub template: String,
     /// Parameters to hand back when registering.
     pub parameters: BTreeMap<String, String>,
@@ -57,14 +57,26 @@ pub enum Credential {
     PublicKey {
         /// The name to register under.
         registration_id: String,
+        /// Where that name is valid.
+        id_scope: Option<String>,
+        /// Whose the device is.
+        tenant_token: Option<TenantToken>,
     },
     /// A shared access signature.
     Sas {
+        /// The name to register under.
+        registration_id: String,
+        /// Where that name is valid.
+        id_scope: String,
         /// The token.
         token: Token,
     },
     /// A symmetric key.
     SymmetricKey {
+        /// The name to register under.
+        registration_id: String,
+        /// Where that name is valid.
+        id_scope: String,
         /// The key in the form that the cloud gave it.
         key: Token,
     },
@@ -72,6 +84,8 @@ pub enum Credential {
     Tpm {
         /// The name to register under.
         registration_id: String,
+        /// Where that name is valid.
+        id_scope: String,
     },
 }
 
@@ -115,13 +129,39 @@ impl TryFrom<&ClaimKind> for Credential {
                     Some(private_key(key.reveal()).map_err(BundleError::Key)?)
                 },
             },
-            ClaimKind::PublicKey { registration_id } => Self::PublicKey {
+            ClaimKind::PublicKey {
+                registration_id,
+                id_scope,
+                tenant_token,
+            } => Self::PublicKey {
                 registration_id: registration_id.clone(),
+                id_scope: id_scope.clone(),
+                tenant_token: tenant_token.clone(),
             },
-            ClaimKind::Sas { token } => Self::Sas { token: token.clone() },
-            ClaimKind::SymmetricKey { key } => Self::SymmetricKey { key: key.clone() },
-            ClaimKind::Tpm { registration_id } => Self::Tpm {
+            ClaimKind::Sas {
+                registration_id,
+                id_scope,
+                token,
+            } => Self::Sas {
                 registration_id: registration_id.clone(),
+                id_scope: id_scope.clone(),
+                token: token.clone(),
+            },
+            ClaimKind::SymmetricKey {
+                registration_id,
+                id_scope,
+                key,
+            } => Self::SymmetricKey {
+                registration_id: registration_id.clone(),
+                id_scope: id_scope.clone(),
+                key: key.clone(),
+            },
+            ClaimKind::Tpm {
+                registration_id,
+                id_scope,
+            } => Self::Tpm {
+                registration_id: registration_id.clone(),
+                id_scope: id_scope.clone(),
             },
         })
     }
@@ -181,17 +221,45 @@ impl ClaimBundle {
             private_key: Vec::new(),
             registration_id: String::new(),
             token: String::new(),
+            id_scope: String::new(),
+            tenant_token: String::new(),
         };
         match &self.credential {
             Credential::Certificate { chain, key } => {
                 raw.chain.clone_from(chain);
                 raw.private_key = key.as_ref().map(|key| key.reveal().to_vec()).unwrap_or_default();
             }
-            Credential::PublicKey { registration_id } | Credential::Tpm { registration_id } => {
+            Credential::PublicKey {
+                registration_id,
+                id_scope,
+                tenant_token,
+            } => {
                 raw.registration_id.clone_from(registration_id);
+                raw.id_scope = id_scope.clone().unwrap_or_default();
+                let tenant_token = tenant_token.as_ref().map(TenantToken::reveal);
+                raw.tenant_token = tenant_token.unwrap_or_default().into();
             }
-            Credential::Sas { token } => raw.token = token.reveal().into(),
-            Credential::SymmetricKey { key } => raw.token = key.reveal().into(),
+            Credential::Tpm {
+                registration_id,
+                id_scope,
+            } => {
+                raw.registration_id.clone_from(registration_id);
+                raw.id_scope.clone_from(id_scope);
+            }
+            Credential::Sas {
+                registration_id,
+                id_scope,
+                token,
+            }
+            | Credential::SymmetricKey {
+                registration_id,
+                id_scope,
+                key: token,
+            } => {
+                raw.registration_id.clone_from(registration_id);
+                raw.id_scope.clone_from(id_scope);
+                raw.token = token.reveal().into();
+            }
         }
         SecretBytes::new(raw.encode_to_vec())
     }
@@ -205,11 +273,11 @@ impl ClaimBundle {
         let missing = |field| WireError::Missing { message: NAME, field };
         let token = Zeroizing::new(core::mem::take(&mut raw.token));
         let key = core::mem::take(&mut raw.private_key);
-        let registration_id = core::mem::take(&mut raw.registration_id);
-        let registration_id = || match registration_id.as_str() {
-            "" => Err(missing("registration id")),
-            id => Ok(id.into()),
-        };
+        let tenant_token = Zeroizing::new(core::mem::take(&mut raw.tenant_token));
+        let filled = |text: &str| Some(text).filter(|text| !text.is_empty()).map(String::from);
+        let registration_id = filled(&raw.registration_id).ok_or(missing("registration id"));
+        let id_scope = filled(&raw.id_scope);
+        let required_scope = id_scope.clone().ok_or(missing("id scope"));
         let token = || match token.as_str() {
             "" => Err(missing("token")),
             text => Ok(Token::new(text)),
@@ -221,13 +289,24 @@ impl ClaimBundle {
                 key: (!key.is_empty()).then(|| SecretBytes::new(key)),
             },
             ClaimForm::PublicKey => Credential::PublicKey {
-                registration_id: registration_id()?,
+                registration_id: registration_id?,
+                id_scope,
+                tenant_token: (!tenant_token.is_empty()).then(|| TenantToken::new(tenant_token.as_str())),
             },
             ClaimForm::Tpm => Credential::Tpm {
-                registration_id: registration_id()?,
+                registration_id: registration_id?,
+                id_scope: required_scope?,
             },
-            ClaimForm::Sas => Credential::Sas { token: token()? },
-            ClaimForm::SymmetricKey => Credential::SymmetricKey { key: token()? },
+            ClaimForm::Sas => Credential::Sas {
+                registration_id: registration_id?,
+                id_scope: required_scope?,
+                token: token()?,
+            },
+            ClaimForm::SymmetricKey => Credential::SymmetricKey {
+                registration_id: registration_id?,
+                id_scope: required_scope?,
+                key: token()?,
+            },
         };
         if raw.claim_id.is_empty() || raw.host.is_empty() {
             return Err(missing("claim id or host"));
@@ -286,6 +365,10 @@ mod raw {
         pub(super) registration_id: String,
         #[prost(string, tag = "13")]
         pub(super) token: String,
+        #[prost(string, tag = "14")]
+        pub(super) id_scope: String,
+        #[prost(string, tag = "15")]
+        pub(super) tenant_token: String,
     }
 
     impl fmt::Debug for Bundle {
@@ -298,6 +381,7 @@ mod raw {
         fn drop(&mut self) {
             self.private_key.zeroize();
             self.token.zeroize();
+            self.tenant_token.zeroize();
         }
     }
 }

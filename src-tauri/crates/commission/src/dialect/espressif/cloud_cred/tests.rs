@@ -1,7 +1,9 @@
+//! The two halves of the endpoint that takes a claim, against each other. Not here: the session around them.
+
 use super::*;
 use crate::claim::{Claim, ClaimId, ClaimKind, CleanupHandle, Endpoint, Scope};
 use crate::fault::Fault;
-use crate::secret::{PrivateKeyPem, Token};
+use crate::secret::{PrivateKeyPem, TenantToken, Token};
 use crate::time::Moment;
 use alloc::string::{String, ToString};
 use alloc::vec;
@@ -365,6 +367,8 @@ fn commit_answers_with_the_exact_reason() {
     );
     let other = ClaimBundle {
         credential: Credential::Sas {
+            registration_id: "sn-1".into(),
+            id_scope: "0ne".into(),
             token: Token::new("t"),
         },
         ..bundle()
@@ -468,8 +472,62 @@ fn debug_of_all_this_shows_no_key() {
     assert!(!text.contains("3, 3, 3"), "{text}");
 }
 
+#[test]
+fn a_claim_without_what_its_kind_needs_is_no_claim() {
+    let (registration_id, id_scope) = (|| "sn-1".to_string(), || "0ne".to_string());
+    let token = || Token::new("t");
+    let refused = |credential| {
+        let bundle = ClaimBundle {
+            credential,
+            ..bundle()
+        };
+        ClaimBundle::decode(bundle.encode().reveal()).is_err()
+    };
+    let nameless = String::new;
+    for credential in [
+        Credential::PublicKey {
+            registration_id: nameless(),
+            id_scope: Some(id_scope()),
+            tenant_token: None,
+        },
+        Credential::Sas {
+            registration_id: nameless(),
+            id_scope: id_scope(),
+            token: token(),
+        },
+        Credential::Sas {
+            registration_id: registration_id(),
+            id_scope: nameless(),
+            token: token(),
+        },
+        Credential::SymmetricKey {
+            registration_id: registration_id(),
+            id_scope: id_scope(),
+            key: Token::new(""),
+        },
+        Credential::SymmetricKey {
+            registration_id: registration_id(),
+            id_scope: nameless(),
+            key: token(),
+        },
+        Credential::Tpm {
+            registration_id: registration_id(),
+            id_scope: nameless(),
+        },
+    ] {
+        assert!(refused(credential.clone()), "{credential:?}");
+    }
+    let enough = Credential::PublicKey {
+        registration_id: registration_id(),
+        id_scope: None,
+        tenant_token: None,
+    };
+    assert!(!refused(enough));
+}
+
 fn credential() -> impl Strategy<Value = Credential> {
     let bytes = || prop::collection::vec(any::<u8>(), 1..200);
+    let name = || "[ -~]{1,64}";
     prop_oneof![
         (prop::collection::vec(bytes(), 1..4), prop::option::of(bytes())).prop_map(|(chain, key)| {
             Credential::Certificate {
@@ -477,12 +535,27 @@ fn credential() -> impl Strategy<Value = Credential> {
                 key: key.map(SecretBytes::new),
             }
         }),
-        "[ -~]{1,64}".prop_map(|registration_id| Credential::PublicKey { registration_id }),
-        "[ -~]{1,64}".prop_map(|registration_id| Credential::Tpm { registration_id }),
-        "[ -~]{1,300}".prop_map(|token| Credential::Sas {
+        (name(), prop::option::of(name()), prop::option::of("[ -~]{1,300}")).prop_map(
+            |(registration_id, id_scope, tenant_token)| Credential::PublicKey {
+                registration_id,
+                id_scope,
+                tenant_token: tenant_token.map(TenantToken::new),
+            }
+        ),
+        (name(), name()).prop_map(|(registration_id, id_scope)| Credential::Tpm {
+            registration_id,
+            id_scope
+        }),
+        (name(), name(), "[ -~]{1,300}").prop_map(|(registration_id, id_scope, token)| Credential::Sas {
+            registration_id,
+            id_scope,
             token: Token::new(token)
         }),
-        "[ -~]{1,64}".prop_map(|key| Credential::SymmetricKey { key: Token::new(key) }),
+        (name(), name(), name()).prop_map(|(registration_id, id_scope, key)| Credential::SymmetricKey {
+            registration_id,
+            id_scope,
+            key: Token::new(key)
+        }),
     ]
 }
 

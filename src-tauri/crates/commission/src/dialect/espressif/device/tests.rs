@@ -241,6 +241,10 @@ fn reset_and_reprov_work_only_in_their_states() {
         assert_eq!(control(&mut device, ctrl::Request::WifiReset), reset(refused));
         let stays = if auto_stop { refused } else { Ok(()) };
         assert_eq!(control(&mut device, ctrl::Request::WifiReprov), reprov(stays));
+        configure(&mut device, &settings(4, 8)).unwrap();
+        let applied = configure(&mut device, &Request::ApplyWifi);
+        assert_eq!(applied, Ok(Response::ApplyWifi(stays)), "{auto_stop}");
+        assert_eq!(control(&mut device, ctrl::Request::WifiReprov), reprov(stays));
     }
 }
 

@@ -164,8 +164,8 @@ impl Wifi {
                 Response::WifiReset(self.reset_if(resettable, effects))
             }
             Request::WifiReprov => {
-                let leavable = self.phase == Phase::Joined && !config.auto_stop;
-                Response::WifiReprov(self.reset_if(leavable, effects))
+                // esp-idf asks for no state here, only that the service does not end by itself.
+                Response::WifiReprov(self.reset_if(!config.auto_stop, effects))
             }
             Request::ThreadReset => Response::ThreadReset(Err(Refusal::InvalidArgument)),
             Request::ThreadReprov => Response::ThreadReprov(Err(Refusal::InvalidArgument)),

@@ -1,3 +1,5 @@
+//! Which characteristic is which endpoint: by name, else by id.
+
 use super::*;
 use crate::dialect::espressif::advert::{COMPONENT_SERVICE, EXAMPLE_SERVICE};
 use crate::gatt::Properties;

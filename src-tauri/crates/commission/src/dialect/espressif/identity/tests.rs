@@ -1,3 +1,5 @@
+//! Proofs of identity as messages. Not here: whose key is trusted.
+
 use super::*;
 use alloc::vec;
 use proptest::prelude::*;
@@ -12,6 +14,7 @@ fn statement() -> Statement {
         firmware: Firmware("1.2.3".into()),
         scheme: SignatureScheme::Ed25519,
         key: DeviceKey::Spki(vec![0x30, 0x00]),
+        endorsement_key: None,
     }
 }
 
@@ -61,6 +64,25 @@ fn texts_that_touch_do_not_run_into_each_other() {
         moved.message(&CHALLENGE, &BINDING),
         statement().message(&CHALLENGE, &BINDING)
     );
+}
+
+#[test]
+fn an_endorsement_key_is_signed_for_and_comes_over() {
+    let plain = statement();
+    let with_tpm = Statement {
+        endorsement_key: Some(vec![0x01, 0x3a, 0x00]),
+        ..statement()
+    };
+    let expected = [
+        plain.message(&CHALLENGE, &BINDING),
+        Sha256::digest([0x01, 0x3a, 0x00]).to_vec(),
+    ]
+    .concat();
+    let proof = carry(&with_tpm.answer(&[9; 64]), 200).unwrap();
+    assert_eq!(proof.message, expected);
+    assert_eq!(proof.endorsement_key, with_tpm.endorsement_key);
+    let proof = carry(&plain.answer(&[9; 64]), 200).unwrap();
+    assert_eq!(proof.endorsement_key, None);
 }
 
 #[test]
@@ -193,9 +215,10 @@ fn challenge_of_another_length_is_refused() {
 proptest! {
     #[test]
     fn any_statement_survives_the_wire(
-        serial in "[A-Za-z0-9._:-]{1,64}", model in "[ -~]{0,64}", firmware in "[ -~]{0,64}",
+        serial in "[A-Za-z0-9_:-]{1,64}", model in "[ -~]{0,64}", firmware in "[ -~]{0,64}",
         chain in prop::collection::vec(prop::collection::vec(any::<u8>(), 1..300), 1..4),
         signature in prop::collection::vec(any::<u8>(), 1..80), size in 1usize..500,
+        endorsement_key in prop::option::of(prop::collection::vec(any::<u8>(), 1..400)),
     ) {
         let statement = Statement {
             serial: Serial::new(serial).unwrap(),
@@ -203,11 +226,13 @@ proptest! {
             firmware: Firmware(firmware),
             scheme: SignatureScheme::EcdsaP256Sha256,
             key: DeviceKey::Chain(chain),
+            endorsement_key,
         };
         let proof = carry(&statement.answer(&signature), size).unwrap();
         prop_assert_eq!(&proof.message, &statement.message(&CHALLENGE, &BINDING));
         prop_assert_eq!(proof.signature, signature);
         prop_assert_eq!(proof.key, statement.key);
+        prop_assert_eq!(proof.endorsement_key, statement.endorsement_key);
     }
 
     #[test]

@@ -66,7 +66,7 @@ impl Version {
     /// Reads the answer. Very old firmware answers with a bare string: that is a version without capabilities.
     ///
     /// # Errors
-    /// When nothing came, when JSON breaks off, or when a field that decides about security is of a wrong kind:
+    /// When nothing came, when it is no printable text, when JSON breaks off, or when a field that decides about security is of a wrong kind:
     /// guessing there could weaken the session.
     pub fn decode(bytes: &[u8]) -> Result<Self, WireError> {
         if bytes.is_empty() {
@@ -76,11 +76,14 @@ impl Version {
             Ok(Value::Object(members)) => Self::from_object(members),
             _ if bytes.trim_ascii_start().starts_with(b"{") => Err(WireError::Malformed { message: NAME }),
             _ => {
-                let ver = String::from_utf8_lossy(bytes)
-                    .trim_matches(['\0', '"', ' ', '\r', '\n'])
-                    .to_string();
+                let text = core::str::from_utf8(bytes).unwrap_or_default();
+                let ver = text.trim_matches(['\0', '"', ' ', '\r', '\n']);
+                // Noise is no version of a firmware that can do little.
+                if ver.is_empty() || ver.chars().any(char::is_control) {
+                    return Err(WireError::Malformed { message: NAME });
+                }
                 Ok(Self {
-                    ver,
+                    ver: ver.to_string(),
                     ..Self::default()
                 })
             }
@@ -301,7 +304,17 @@ mod tests {
             );
             assert_eq!(read.scheme(), Ok(Scheme::Sec1));
         }
-        assert!(Version::decode(&[0xff, 0xfe]).is_ok());
+    }
+
+    #[test]
+    fn noise_is_no_version() {
+        for noise in [&[0xff, 0xfe][..], b"v1\x01", b"\0\0", b"\"\"", b"a\x1b[2J"] {
+            assert_eq!(
+                Version::decode(noise),
+                Err(WireError::Malformed { message: NAME }),
+                "{noise:?}"
+            );
+        }
     }
 
     #[test]

@@ -1,3 +1,5 @@
+//! Claims and proofs of identity over a session, on each scheme and over lost links. The pieces themselves: `cloud_cred`.
+
 use core::time::Duration;
 use std::format;
 use std::string::{String, ToString};
@@ -17,7 +19,7 @@ use crate::dialect::espressif::wire::version::Patch;
 use crate::dialect::{Client, Command, Report};
 use crate::fault::Fault;
 use crate::gatt::LinkError;
-use crate::secret::{PrivateKeyPem, Token};
+use crate::secret::{PrivateKeyPem, TenantToken, Token};
 use crate::time::{Moment, UnixTime};
 
 const NOW: UnixTime = UnixTime(1_800_000_000);
@@ -138,19 +140,31 @@ fn transfer_goes_on_after_the_link_is_lost_at_every_operation() {
 
 #[test]
 fn each_kind_of_claim_is_carried_where_it_is_offered() {
-    let registration_id = || "SN-1".to_string();
+    let (registration_id, id_scope) = (|| "SN-1".to_string(), || "0ne000A0A0A".to_string());
     let kinds = [
         ClaimKind::PublicKey {
             registration_id: registration_id(),
+            id_scope: Some(id_scope()),
+            tenant_token: None,
+        },
+        ClaimKind::PublicKey {
+            registration_id: registration_id(),
+            id_scope: None,
+            tenant_token: Some(TenantToken::new("eyJtZW5kZXI")),
         },
         ClaimKind::Sas {
+            registration_id: registration_id(),
+            id_scope: id_scope(),
             token: Token::new("SharedAccessSignature sr=x"),
         },
         ClaimKind::SymmetricKey {
+            registration_id: registration_id(),
+            id_scope: id_scope(),
             key: Token::new("c2VjcmV0"),
         },
         ClaimKind::Tpm {
             registration_id: registration_id(),
+            id_scope: id_scope(),
         },
     ];
     for kind in kinds {

@@ -1,3 +1,5 @@
+//! Wi-Fi settings: written, applied, put right, and what the device says of joining and enrolling.
+
 use core::net::Ipv4Addr;
 use std::vec;
 
@@ -56,6 +58,7 @@ fn every_join_state_is_told_apart() {
             connected(),
             Join::Joined {
                 address: "192.168.1.10".into(),
+                network: Ssid::new("plant").ok(),
             },
         ),
         (JoinState::Failed(FailReason::AuthError), Join::Refused),
@@ -106,7 +109,12 @@ fn wrong_passphrase_is_corrected_on_the_same_link() {
         assert_eq!(apply(&mut pair, "bad pass"), Report::Applied);
         pair.device.join(JoinState::Failed(FailReason::AuthError));
         assert_eq!(pair.run(Command::JoinStatus), Report::Join(Join::Refused));
-        assert_eq!(pair.run(Command::ResetNetwork), Report::NetworkReset);
+        let reset = if self_reset && !reset_when_ready {
+            Report::Failed(Fault::SettingsRefused(5))
+        } else {
+            Report::NetworkReset
+        };
+        assert_eq!(pair.run(Command::ResetNetwork), reset);
         // The old failure is still reported until the next apply.
         assert_eq!(pair.run(Command::JoinStatus), Report::Join(Join::Refused));
         assert_eq!(apply(&mut pair, "good pass"), Report::Applied);
@@ -131,6 +139,32 @@ fn apply_needs_settings_and_a_reset_after_a_failure() {
         Report::Failed(Fault::SettingsRefused(5))
     );
     assert!(pair.client.session_stands());
+}
+
+#[test]
+fn only_a_device_that_keeps_its_link_forgets_settings_that_it_joins_with() {
+    for protection in [sec1(), sec2(Patch::Counter)] {
+        for (keep_link, report) in [
+            (true, Report::NetworkReset),
+            (false, Report::Failed(Fault::SettingsRefused(5))),
+        ] {
+            let mut config = ours(protection.clone());
+            if let Some(offer) = &mut config.offer {
+                offer.keep_link = keep_link;
+            }
+            config.auto_stop = !keep_link;
+            let mut pair = Pair::opened(config);
+            assert_eq!(apply(&mut pair, "good pass"), Report::Applied);
+            assert_eq!(pair.run(Command::ResetNetwork), report);
+            assert!(pair.client.session_stands());
+            let again = if keep_link {
+                Report::Applied
+            } else {
+                Report::Failed(Fault::SettingsRefused(5))
+            };
+            assert_eq!(apply(&mut pair, "good pass"), again);
+        }
+    }
 }
 
 #[test]

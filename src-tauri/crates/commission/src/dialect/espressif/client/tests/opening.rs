@@ -1,3 +1,5 @@
+//! Opening a session: what a device describes, scheme by scheme, and possession of it.
+
 use std::vec;
 
 use super::pair::*;
@@ -30,6 +32,7 @@ fn device_of_ours_and_plain_one_are_told_apart() {
             nonce_reuse: false,
             network_scan: true,
             retry_in_place: true,
+            keep_link: true,
             claims: vec![ClaimForm::Certificate, ClaimForm::PublicKey],
             identity: true,
             enrol_status: true,

@@ -113,6 +113,7 @@ pub(super) fn statement() -> Statement {
         firmware: FirmwareVersion("1.2.3".into()),
         scheme: SignatureScheme::EcdsaP256Sha256,
         key: DeviceKey::Chain(vec![vec![7; 500], vec![8; 300]]),
+        endorsement_key: None,
     }
 }
 

@@ -1,3 +1,5 @@
+//! The networks that a device sees. Not here: which of them is chosen.
+
 use std::format;
 use std::vec::Vec;
 

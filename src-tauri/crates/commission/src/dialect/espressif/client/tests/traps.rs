@@ -39,6 +39,7 @@ fn nothing_but_a_full_answer_is_joined() {
     let good = from_hex("08015a225a200a0c3139322e3136382e312e313010031a04686f6d652206010203aa05062806");
     let joined = Report::Join(Join::Joined {
         address: "192.168.1.10".into(),
+        network: Ssid::new("home").ok(),
     });
     assert_eq!(answered(Command::JoinStatus, &good), joined);
     for end in 0..good.len() {
