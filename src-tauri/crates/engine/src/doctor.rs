@@ -7,6 +7,7 @@ use std::future::Future;
 use std::time::Duration;
 
 use commission::fault::CloudError;
+use commission::flow::JobId;
 use commission::gatt::LinkError;
 use serde::Serialize;
 
@@ -29,6 +30,7 @@ const RIGHTS: [&str; 4] = ["claim", "observe", "retire", "release"];
 /// What was looked at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Part {
     /// The Bluetooth adapter.
     Bluetooth,
@@ -55,6 +57,7 @@ pub enum Part {
 /// How it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Health {
     /// Well.
     Ok,
@@ -67,6 +70,7 @@ pub enum Health {
 /// One finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Finding {
     /// What was looked at.
     pub what: Part,
@@ -123,6 +127,8 @@ pub struct Doctor<'a> {
     pub vault: &'a dyn Vault,
     /// The journal, or why it did not open.
     pub journal: Result<&'a dyn Journal, JournalError>,
+    /// Jobs that this program has in work, whose end is to come.
+    pub in_work: Vec<JobId>,
     /// The organisation; none before a profile was imported.
     pub organisation: Option<Organisation<'a>>,
     /// Time.
@@ -206,7 +212,10 @@ impl Doctor<'_> {
         let checked = match &self.journal {
             Err(error) => Err(error.clone()),
             Ok(journal) => match journal.verify().await {
-                Ok(entries) => journal.unfinished().await.map(|open| (entries, open.len())),
+                Ok(entries) => journal.unfinished().await.map(|mut open| {
+                    open.retain(|job| !self.in_work.contains(job));
+                    (entries, open.len())
+                }),
                 Err(error) => Err(error),
             },
         };
@@ -214,7 +223,10 @@ impl Doctor<'_> {
             Ok((entries, 0)) => Finding::ok(what, format!("{entries} entries, all sound.")),
             Ok((_, open)) => Finding::warn(
                 what,
-                format!("{open} devices were begun and have no end yet."),
+                match open {
+                    1 => "1 device was begun and has no end yet.".to_owned(),
+                    _ => format!("{open} devices were begun and have no end yet."),
+                },
                 "Finish or undo them with: fieldkey resume",
             ),
             Err(error @ JournalError::Storage(_)) => Finding::bad(
@@ -288,6 +300,7 @@ impl Doctor<'_> {
                 Ok(preflight) => {
                     ahead = Some(preflight.clock_ahead);
                     findings.extend(cloud_findings(&preflight));
+                    findings.extend(examined(organisation.cloud.examine().await));
                 }
                 Err(error) => findings.push(cloud_failure(&error)),
             }
@@ -380,7 +393,31 @@ fn cloud_findings(preflight: &Preflight) -> Vec<Finding> {
             "Ask the office for the role of an installer, or sign in as another person.",
         )
     };
-    vec![cloud, template, rights]
+    let remarks = preflight.remarks.iter().map(|remark| {
+        Finding::warn(
+            Part::Template,
+            remark,
+            "Show this to the office; it can be set right in the cloud's account.",
+        )
+    });
+    let mut findings = vec![cloud, template];
+    findings.extend(remarks);
+    findings.push(rights);
+    findings
+}
+
+/// What a closer look at the rights found.
+fn examined(result: Result<Vec<String>, CloudError>) -> Vec<Finding> {
+    match result {
+        Ok(missing) => {
+            let advice = "Ask the office to allow it for the role of installers.";
+            let missing = missing.into_iter();
+            missing
+                .map(|missing| Finding::warn(Part::Rights, missing, advice))
+                .collect()
+        }
+        Err(error) => vec![cloud_failure(&error)],
+    }
 }
 
 fn cloud_failure(error: &CloudError) -> Finding {

@@ -3,13 +3,14 @@
 //! Keyed by the fault's stable code; the window translates by the same codes. No sentence holds a secret, since no
 //! fault does.
 
-use commission::fault::Fault;
+use commission::fault::{CloudError, Fault};
 use commission::gatt::LinkError;
 use serde::Serialize;
 
 /// The one thing a person can do now, for a button or a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Remedy {
     /// Commission this device again.
     Retry,
@@ -34,6 +35,7 @@ pub enum Remedy {
 /// A fault in a person's words.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Failure {
     /// The stable code.
     pub code: String,
@@ -60,19 +62,68 @@ impl From<&Fault> for Failure {
     }
 }
 
+impl From<&CloudError> for Failure {
+    fn from(error: &CloudError) -> Self {
+        let fault = match error.clone() {
+            CloudError::SignedOut => Fault::SignedOut,
+            CloudError::Unreachable(why) | CloudError::Nonsense(why) => Fault::CloudUnreachable(why),
+            CloudError::Throttled { .. } => Fault::Cloud {
+                code: "throttled".into(),
+                message: "too many requests for now".into(),
+            },
+            CloudError::Refused { code, message } => Fault::Cloud { code, message },
+        };
+        Self::from(&fault)
+    }
+}
+
+impl Failure {
+    /// A fault that left it unknown how a job ended. Whatever else might help against it, the cloud is asked first:
+    /// the device may work already.
+    pub fn unknown(fault: &Fault) -> Self {
+        let failure = Self::from(fault);
+        let first = match fault {
+            // The cloud answers nobody else; what to do after that is said there too.
+            Fault::SignedOut => return failure,
+            Fault::Journal(_) => "Free some space, then run",
+            Fault::CloudUnreachable(_) => "Check this computer's connection, then run",
+            Fault::EnrolTimeout => "Wait a minute, then run",
+            Fault::NotSeenOnline => "Check the device's power and network, then run",
+            _ => "Run",
+        };
+        Self {
+            now: format!("{first} fieldkey resume: the cloud is asked again."),
+            remedy: Remedy::Resume,
+            ..failure
+        }
+    }
+}
+
 type Words = (String, String, String, Remedy);
 
 fn say(what: impl Into<String>, why: impl Into<String>, now: impl Into<String>, remedy: Remedy) -> Words {
     (what.into(), why.into(), now.into(), remedy)
 }
 
+/// What to do with a device that keeps settings. Firmware that has stored them comes back as one that is set up.
+const KEPT: &str = "Switch the device off and on, and reset it as its maker says if it is not listed then.";
+
+/// What somebody did not do, with the question that stood open.
+fn because(what: &str, asked: Option<&Fault>) -> String {
+    match asked {
+        Some(fault) => format!("{what} when this stood open: {}", words(fault).0),
+        None => format!("{what}."),
+    }
+}
+
 fn words(fault: &Fault) -> Words {
     use Remedy::{AskOffice, AtDevice, ChooseNetwork, EnterPassphrase, EnterPop, Resume, Retry, SignIn};
     match fault {
         Fault::NotAdvertising => say(
-            "The device is not heard.",
-            "It is set up already, connected elsewhere, out of reach, or its set-up window is over.",
-            "Switch it off and on, stand within five metres, and try again.",
+            "No such device is heard.",
+            "Its name is mistyped, it is set up already, connected elsewhere, out of reach, or its set-up window is over.",
+            "fieldkey scan lists those nearby; if it is set up already, fieldkey watch with its serial number shows how \
+             it is; else switch it off and on, stand within five metres, and try again.",
             AtDevice,
         ),
         Fault::Link(error) => link_words(error),
@@ -138,7 +189,8 @@ fn words(fault: &Fault) -> Words {
         ),
         Fault::IdentityMissing => say(
             "The device cannot prove who it is.",
-            "Its firmware has no identity endpoint, and your organisation wants one.",
+            "Its firmware has no identity endpoint and your organisation wants one, or it proved itself before and does not \
+             now.",
             "Update its firmware, or ask the office.",
             AskOffice,
         ),
@@ -147,6 +199,19 @@ fn words(fault: &Fault) -> Words {
             format!("It may be a forgery, or its key store is damaged: {detail}"),
             "Do not install it. Put it aside and report its label.",
             AskOffice,
+        ),
+        Fault::MakerUnknown => say(
+            "No maker that your organisation names vouches for this device.",
+            "The organisation profile does not name the device's maker, or the device is a forgery.",
+            "Do not install it yet. Ask the office to name its maker in the profile; if it does already, report the \
+             label.",
+            AskOffice,
+        ),
+        Fault::IdentityUnchecked(detail) => say(
+            "The device's proof of identity could not be checked.",
+            format!("This computer was too busy, which says nothing of the device: {detail}"),
+            "Try again.",
+            Retry,
         ),
         Fault::UnknownDevice(serial) => say(
             format!("The maker's list does not have {serial}."),
@@ -203,9 +268,15 @@ fn words(fault: &Fault) -> Words {
             ChooseNetwork,
         ),
         Fault::ScanTimeout => say(
-            "The device's network scan did not end.",
-            "Its firmware hangs, for example because settings were applied before.",
-            "Switch it off and on and try again.",
+            "The device answers, but its list of networks does not come.",
+            "It may still hold the Wi-Fi settings of an earlier try, with which no list ends.",
+            "Switch it off and on, then try again.",
+            AtDevice,
+        ),
+        Fault::SettingsHeld => say(
+            "The device holds the Wi-Fi settings of an earlier try and does not give them up.",
+            "It joins a network with them, or has joined one, and its firmware cannot leave that.",
+            KEPT,
             AtDevice,
         ),
         Fault::SettingsRefused(status) => say(
@@ -217,7 +288,8 @@ fn words(fault: &Fault) -> Words {
         Fault::PowerCycleNeeded => say(
             "The device cannot take other settings now.",
             "Its firmware (ESP-IDF 5.0 or older) must restart after a failed join.",
-            "Switch it off and on, wait until it is listed again, then try again.",
+            "Switch it off and on and try again once it is listed; if it is not listed then, reset it as its maker \
+             says.",
             AtDevice,
         ),
         Fault::CredentialsUnsupported => say(
@@ -256,6 +328,18 @@ fn words(fault: &Fault) -> Words {
             "Type the passphrase again.",
             EnterPassphrase,
         ),
+        Fault::PassphraseNeeded(name) => say(
+            format!("The network “{name}” is protected."),
+            "The device sees it so, and no passphrase is known; nothing was sent.",
+            "Type its passphrase.",
+            EnterPassphrase,
+        ),
+        Fault::PassphraseInvalid => say(
+            "That cannot be a passphrase, so nothing was sent.",
+            "A Wi-Fi passphrase has 8 to 63 characters.",
+            "Type the passphrase again.",
+            EnterPassphrase,
+        ),
         Fault::NetworkNotFound => say(
             "The device did not find the network.",
             "It is out of the device's reach or on 5 GHz only.",
@@ -271,7 +355,7 @@ fn words(fault: &Fault) -> Words {
         Fault::EnrolmentRefused { code, message } => say(
             "The cloud refused the device.",
             format!("It said {code}: {message}"),
-            "Ask the office about the allow-list and the template; nothing of this try is left behind.",
+            "Ask the office about the allow-list and the template.",
             AskOffice,
         ),
         Fault::CloudUnreachableFromDevice(detail) => say(
@@ -292,6 +376,12 @@ fn words(fault: &Fault) -> Words {
             "Do not leave yet: check its power and network, then resume.",
             Resume,
         ),
+        Fault::CredentialOff => say(
+            "The device's new identity is switched off in the cloud; the earlier one was left on.",
+            "Somebody switched it off after the device had been seen with it.",
+            "Ask support why; then resume, or make another service visit.",
+            Resume,
+        ),
         Fault::ActiveCredentials(count) => say(
             format!("The device has {count} active identities instead of one."),
             "An earlier identity could not be switched off, or the new one was.",
@@ -307,7 +397,7 @@ fn words(fault: &Fault) -> Words {
         Fault::SignedOut => say(
             "Nobody is signed in.",
             "The sign-in has ended, was revoked, or never began.",
-            "Sign in again (fieldkey sign-in), then resume.",
+            "Sign in: fieldkey sign-in. Then fieldkey resume finishes what was left open, if anything was.",
             SignIn,
         ),
         Fault::CloudUnreachable(detail) => say(
@@ -322,17 +412,43 @@ fn words(fault: &Fault) -> Words {
             "Try again; if it stays so, ask the office and give them the code.",
             Retry,
         ),
-        Fault::Cancelled => say(
+        Fault::Cancelled(asked) => say(
             "Stopped.",
-            "You stopped it.",
-            "Commission the device again whenever you like.",
+            because("You stopped it", asked.as_deref()),
+            "Commission the device again.",
             Retry,
         ),
-        Fault::Unanswered => say(
-            "Nobody answered the question in time.",
-            "The device was given back so that it is free.",
+        Fault::Unanswered(asked) => say(
+            "Nobody answered the question.",
+            because("The device was given up", asked.as_deref()),
             "Commission the device again and answer within three minutes.",
             Retry,
+        ),
+        Fault::SettingsKept(fault) => {
+            let (what, why, now, _) = words(fault);
+            say(
+                what,
+                format!("{why} The device keeps the Wi-Fi settings."),
+                format!("{KEPT} Then: {now}"),
+                AtDevice,
+            )
+        }
+        Fault::EarlierOff(fault) => {
+            let (what, why, now, remedy) = words(fault);
+            say(
+                what,
+                format!(
+                    "{why} Its earlier identity is off by now: it stays offline until it is commissioned."
+                ),
+                now,
+                remedy,
+            )
+        }
+        Fault::BlinkUnsupported => say(
+            "This device cannot blink on demand.",
+            "Its firmware has no light for it.",
+            "Tell it by its label, or by its signal: it grows as you come closer.",
+            AtDevice,
         ),
         Fault::Journal(detail) => say(
             "The journal cannot be written, so nothing more was done.",
@@ -424,5 +540,33 @@ fn link_words(error: &LinkError) -> Words {
             "Try again; if it stays so, switch Bluetooth off and on.",
             Retry,
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn where_it_is_unknown_how_a_job_ended_the_cloud_is_to_be_asked_whatever_the_fault_advises() {
+        for fault in [
+            Fault::Link(LinkError::NotConnected),
+            Fault::JoinTimeout,
+            Fault::EnrolTimeout,
+            Fault::CloudUnreachable("no route".into()),
+            Fault::Cancelled(None),
+            Fault::NotAdvertising,
+        ] {
+            let (usual, unknown) = (Failure::from(&fault), Failure::unknown(&fault));
+            assert_eq!(
+                (&unknown.code, &unknown.what, &unknown.why),
+                (&usual.code, &usual.what, &usual.why)
+            );
+            assert!(unknown.now.contains("fieldkey resume"), "{}", unknown.now);
+            assert_eq!(unknown.remedy, Remedy::Resume);
+        }
+        let signed_out = Failure::unknown(&Fault::SignedOut);
+        assert_eq!(signed_out.remedy, Remedy::SignIn);
+        assert!(signed_out.now.contains("fieldkey resume"), "{}", signed_out.now);
     }
 }

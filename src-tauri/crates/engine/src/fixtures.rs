@@ -32,6 +32,11 @@ impl Default for TestClock {
 }
 
 impl TestClock {
+    /// How long it has run.
+    pub(crate) fn now_since(&self) -> Duration {
+        *self.now.borrow()
+    }
+
     pub(crate) fn advance(&self, span: Duration) {
         self.now.send_modify(|now| *now += span);
     }

@@ -3,10 +3,12 @@
 //! Not in scope: what was to be signed (the dialect builds the message and with it binds challenge and session) and
 //! whether the cloud knows the key (the flow compares the fingerprint with the maker's import).
 
+use std::iter;
 use std::sync::Arc;
 use std::time::Duration;
 
 use commission::device::{DeviceKey, Fingerprint, Identity, IdentityFault, IdentityProof, SignatureScheme};
+use commission::proven::{Der, ProvenIdentity, ProvenKeys};
 use commission::time::UnixTime;
 use ring::signature::{ECDSA_P256_SHA256_ASN1, ED25519, UnparsedPublicKey, VerificationAlgorithm};
 use rustls::RootCertStore;
@@ -36,28 +38,43 @@ const LONGEST_CHAIN: usize = 6;
 ///
 /// # Errors
 /// [`IdentityFault`].
-pub fn check(proof: &IdentityProof, makers: &[Maker], now: UnixTime) -> Result<Identity, IdentityFault> {
-    let spki = match &proof.key {
-        DeviceKey::Spki(spki) => spki.clone(),
+pub fn check(
+    proof: &IdentityProof,
+    makers: &[Maker],
+    now: UnixTime,
+) -> Result<ProvenIdentity, IdentityFault> {
+    let (spki, chain) = match &proof.key {
+        DeviceKey::Spki(spki) => (spki.clone(), Vec::new()),
         DeviceKey::Chain(chain) => {
-            let leaf = trusted_leaf(chain, makers, now)?;
-            let (_, leaf) = X509Certificate::from_der(&leaf).map_err(unreadable)?;
-            same_serial(&leaf, proof.serial.as_str())?;
-            leaf.public_key().raw.to_vec()
+            let (leaf, issuers) = trusted_path(chain, makers, now)?;
+            let (_, certificate) = X509Certificate::from_der(&leaf).map_err(unreadable)?;
+            same_serial(&certificate, proof.serial.as_str())?;
+            let spki = certificate.public_key().raw.to_vec();
+            (spki, iter::once(leaf).chain(issuers).collect())
         }
     };
     verify_signature(&spki, proof)?;
-    Ok(Identity {
+    let identity = Identity {
         serial: proof.serial.clone(),
         model: proof.model.clone(),
         firmware: proof.firmware.clone(),
         key_sha256: Fingerprint(Sha256::digest(&spki).into()),
-    })
+    };
+    let keys = ProvenKeys {
+        spki: Der(spki),
+        chain: chain.into_iter().map(Der).collect(),
+        endorsement_key: proof.endorsement_key.clone().map(Der),
+    };
+    Ok(ProvenIdentity { identity, keys })
 }
 
-/// The leaf of a chain that leads to a maker. A maker's root counts whatever its own dates say: the profile decides
-/// whom the organisation trusts.
-fn trusted_leaf(chain: &[Vec<u8>], makers: &[Maker], now: UnixTime) -> Result<Vec<u8>, IdentityFault> {
+/// The leaf of a chain that leads to a maker, and the issuers over which it does, without the root. A maker's root
+/// counts whatever its own dates say: the profile decides whom the organisation trusts.
+fn trusted_path(
+    chain: &[Vec<u8>],
+    makers: &[Maker],
+    now: UnixTime,
+) -> Result<(Vec<u8>, Vec<Vec<u8>>), IdentityFault> {
     let (leaf, rest) = match chain.split_first() {
         Some(split) if chain.len() <= LONGEST_CHAIN => split,
         Some(_) => {
@@ -79,15 +96,24 @@ fn trusted_leaf(chain: &[Vec<u8>], makers: &[Maker], now: UnixTime) -> Result<Ve
     let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
         .build()
         .map_err(unreadable)?;
-    let rest: Vec<_> = rest
+    let mut issuers: Vec<_> = rest
         .iter()
         .map(|der| CertificateDer::from(der.as_slice()))
         .collect();
     let now = PkiTime::since_unix_epoch(Duration::from_secs(now.0.max(0).unsigned_abs()));
-    verifier
-        .verify_client_cert(&CertificateDer::from(leaf.as_slice()), &rest, now)
-        .map_err(fault)?;
-    Ok(leaf.clone())
+    let end = CertificateDer::from(leaf.as_slice());
+    let verify = |issuers: &[CertificateDer<'_>]| verifier.verify_client_cert(&end, issuers, now);
+    verify(&issuers).map_err(fault)?;
+    // What the path does not need was only sent along: nothing vouches for it, and it may be anything.
+    for position in (0..issuers.len()).rev() {
+        let mut fewer = issuers.clone();
+        fewer.remove(position);
+        if verify(&fewer).is_ok() {
+            issuers = fewer;
+        }
+    }
+    let issuers = issuers.iter().map(|issuer| issuer.to_vec()).collect();
+    Ok((leaf.clone(), issuers))
 }
 
 fn fault(error: TlsError) -> IdentityFault {
@@ -207,6 +233,7 @@ mod tests {
             model: "Lamp".into(),
             firmware: Firmware("1.2.0".into()),
             key,
+            endorsement_key: Some(vec![0x01, 0x3a]),
             scheme,
             signature: signer.sign(&message).unwrap(),
             message,
@@ -233,8 +260,11 @@ mod tests {
         ] {
             let key = KeyPair::generate_for(algorithm).unwrap();
             let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
-            let identity = check(&proof(DeviceKey::Spki(spki), &key, scheme), &[], NOW).unwrap();
+            let proof = proof(DeviceKey::Spki(spki.clone()), &key, scheme);
+            let ProvenIdentity { identity, keys } = check(&proof, &[], NOW).unwrap();
             assert_eq!(identity.key_sha256, fingerprint(&key));
+            assert_eq!((keys.spki, keys.chain), (Der(spki), vec![]));
+            assert_eq!(keys.endorsement_key, Some(Der(vec![0x01, 0x3a])));
             assert_eq!(
                 (identity.serial.as_str(), identity.model.as_str()),
                 (SERIAL, "Lamp")
@@ -297,7 +327,33 @@ mod tests {
         if let DeviceKey::Chain(chain) = &mut proof.key {
             chain.push(intermediate.der().to_vec());
         }
-        assert!(check(&proof, &[maker(&root)], NOW).is_ok());
+        let keys = check(&proof, &[maker(&root)], NOW).unwrap().keys;
+        let sent: Vec<Vec<u8>> = keys.chain.into_iter().map(|der| der.0).collect();
+        assert_eq!(DeviceKey::Chain(sent.clone()), proof.key);
+        let (_, leaf) = X509Certificate::from_der(&sent[0]).unwrap();
+        assert_eq!(keys.spki.0, leaf.public_key().raw);
+    }
+
+    #[test]
+    fn what_a_device_sends_along_with_its_chain_is_not_taken_for_proven() {
+        let (root, stranger) = (root("Lumen root"), root("Stranger"));
+        let intermediate =
+            CertifiedIssuer::signed_by(authority("Lumen line 4"), KeyPair::generate().unwrap(), &root)
+                .unwrap();
+        let mut proof = by_chain(&intermediate, &leaf());
+        let DeviceKey::Chain(chain) = &mut proof.key else {
+            panic!("a chain");
+        };
+        let path = [chain[0].clone(), intermediate.der().to_vec()];
+        let other = CertifiedIssuer::signed_by(authority("Line 5"), KeyPair::generate().unwrap(), &stranger);
+        chain.extend([
+            other.unwrap().der().to_vec(),
+            intermediate.der().to_vec(),
+            root.der().to_vec(),
+            b"no certificate at all".to_vec(),
+        ]);
+        let keys = check(&proof, &[maker(&root)], NOW).unwrap().keys;
+        assert!(keys.chain.iter().map(|der| &der.0).eq(&path), "{:?}", keys.chain);
     }
 
     #[test]

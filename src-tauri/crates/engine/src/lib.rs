@@ -6,12 +6,16 @@
 
 pub mod ble;
 pub mod cloud;
+pub mod desk;
 pub mod doctor;
 pub mod failure;
 pub mod identity;
 pub mod journal;
 pub mod keys;
+pub mod labels;
+pub mod organisation;
 pub mod ports;
+pub mod possession;
 pub mod request;
 pub mod run;
 pub mod settings;

@@ -14,6 +14,7 @@ use commission::evidence::{Observation, Snapshot, Thing};
 use commission::fault::CloudError;
 use commission::flow::{JobId, Step};
 use commission::gatt::{GattOp, GattTable, LinkError, PeripheralId};
+use commission::rights::May;
 use commission::secret::Token;
 use commission::time::{Moment, UnixTime};
 use serde::{Deserialize, Serialize};
@@ -54,6 +55,9 @@ pub trait Radio: Send + Sync {
     /// [`LinkError`]; after [`LinkError::Timeout`] the attempt has been cancelled.
     async fn connect(&self, peripheral: &PeripheralId, timeout: Duration)
     -> Result<Box<dyn Link>, LinkError>;
+
+    /// Waits until every attempt to connect that nobody waits for any more is broken off.
+    async fn settle(&self) {}
 }
 
 /// One connection to one device.
@@ -71,8 +75,13 @@ pub trait Link: Send + Sync {
     /// Resolves once the link has ended by itself.
     fn lost(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 
-    /// Gives the link back. BlueZ takes two seconds for it, so nothing should wait for this on the critical path.
+    /// Gives the link back: returns once the stack has taken the order, which it carries out even if this program ends
+    /// first.
     async fn disconnect(&self);
+
+    /// Resolves once a link that was given back is over, or the stack has had more than its time. BlueZ takes two
+    /// seconds for it, so nothing should wait for this on the critical path.
+    fn over(&self) -> Pin<Box<dyn Future<Output = ()> + Send>>;
 }
 
 /// Who the cloud takes the signed-in person for.
@@ -131,6 +140,20 @@ pub struct Preflight {
     pub server_time: UnixTime,
     /// How far this machine's calendar clock is ahead of the cloud's, in seconds; negative where behind.
     pub clock_ahead: i64,
+    /// What is unwise about how the cloud is set up, for a person; none where nothing is.
+    pub remarks: Vec<String>,
+}
+
+impl Preflight {
+    /// Whether the person may commission devices.
+    pub fn may_commission(&self) -> May {
+        May::commission(&self.rights, self.template.enabled)
+    }
+
+    /// Whether the person may move devices to another owner.
+    pub fn may_transfer(&self) -> May {
+        May::transfer(&self.rights, self.template.enabled)
+    }
 }
 
 /// The cloud that devices enrol in, as a trusted user sees it.
@@ -141,6 +164,15 @@ pub trait Cloud: Send + Sync {
     /// # Errors
     /// [`CloudError`].
     async fn preflight(&self) -> Result<Preflight, CloudError>;
+
+    /// Looks closer than [`Cloud::preflight`] at what this person may do, and says what is missing, one sentence each.
+    /// Changes nothing. A cloud whose preflight tells all has nothing to add.
+    ///
+    /// # Errors
+    /// [`CloudError`].
+    async fn examine(&self) -> Result<Vec<String>, CloudError> {
+        Ok(Vec::new())
+    }
 
     /// What it knows of a device.
     ///
@@ -307,7 +339,19 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`].
     async fn jobs(&self) -> Result<Vec<JournalEntry>, JournalError>;
 
-    /// Jobs that have no end yet, oldest first.
+    /// All jobs, oldest first, each by its last entry.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    async fn ends(&self) -> Result<Vec<JournalEntry>, JournalError>;
+
+    /// What devices showed of themselves in all jobs, oldest first: that they proved possession, and who they are.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    async fn shown(&self) -> Result<Vec<JournalEntry>, JournalError>;
+
+    /// Jobs that have no end yet, or one that left something, oldest first.
     ///
     /// # Errors
     /// [`JournalError`].
@@ -335,6 +379,21 @@ pub trait Clock: Send + Sync {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("the browser could not be opened: {0}")]
 pub struct BrowserError(pub String);
+
+/// Why the desktop did not do as it was asked.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("{0}")]
+pub struct ShellError(pub String);
+
+/// The desktop around a window.
+#[async_trait]
+pub trait Shell: Send + Sync {
+    /// Starts simulated devices with a cloud of their own, and a program that works there, in place of this one.
+    ///
+    /// # Errors
+    /// [`ShellError`] says what is missing; this program goes on then.
+    async fn try_simulated(&self) -> Result<(), ShellError>;
+}
 
 /// The system's browser.
 pub trait Browser: Send + Sync {

@@ -29,6 +29,8 @@ pub struct Order {
     pub username: Option<String>,
     /// The network, where chosen; else the person is asked.
     pub network: Option<Network>,
+    /// The site that it is commissioned at, where one is named; goes to the journal.
+    pub site: Option<String>,
     /// Why it is commissioned.
     pub purpose: Purpose,
 }
@@ -44,6 +46,8 @@ pub enum Request {
     Commission(JobId, Box<Order>),
     /// Finish what an earlier run left: settle with the cloud, undo, or both.
     Resume(JobId),
+    /// Only undo what an earlier run left. Needs no device.
+    Undo(JobId),
     /// Answer a job's question.
     Answer(JobId, Answer),
     /// Stop a job; it ends in a named state.

@@ -5,6 +5,8 @@
 //! has a number, and what belongs to an earlier link is dropped.
 
 mod acting;
+mod listening;
+mod resuming;
 mod showing;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,7 +17,7 @@ use commission::device::Sighting;
 use commission::dialect;
 use commission::fault::Fault;
 use commission::finding::{Finder, Wanted};
-use commission::flow::{Batch, Dialects, Input, Job, JobId, Plan, Step};
+use commission::flow::{Batch, Dialects, Input, Job, JobId, Plan};
 use commission::gatt::{GattTable, LinkError, PeripheralId};
 use commission::nearby::{FADE_AFTER, Nearby, Surroundings};
 use commission::policy::{Limits, Policy};
@@ -25,7 +27,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use crate::journal;
+use self::resuming::{Resumed, Take};
 use crate::ports::{Clock, Cloud, Journal, JournalEntry, Link, Radio};
 use crate::request::{Order, Request, Target};
 use crate::settings::Maker;
@@ -39,7 +41,7 @@ const FIND_ANOTHER: Duration = Duration::from_secs(3);
 const PUBLISH_PACE: Duration = Duration::from_millis(16);
 /// Pause after the radio went deaf: an adapter that is off comes back when a person switches it on.
 const LISTEN_AGAIN: Duration = Duration::from_secs(2);
-/// Longest wait for links to be given back at the end; BlueZ takes two seconds for each, side by side.
+/// Longest wait at the end until the stack has taken the orders to give links back.
 const GOODBYE: Duration = Duration::from_secs(6);
 
 /// What the engine works with.
@@ -156,16 +158,18 @@ struct Driver {
     /// Devices that a job works on, so that no other order gets them.
     taken: BTreeMap<JobId, PeripheralId>,
     links: BTreeMap<JobId, Held>,
-    /// Links that are being given back.
+    /// Orders to the stack to give links back, until it has them.
     goodbyes: JoinSet<()>,
-    /// How many of them are under way.
+    /// How many links are being given back.
     parting: watch::Sender<usize>,
     /// Numbers links, runs of jobs and times of listening.
     generation: u64,
     /// Of each job, its latest run: answers to an earlier one are about something else.
     runs: BTreeMap<JobId, u64>,
     /// Jobs whose entries are being read.
-    remembering: BTreeSet<JobId>,
+    remembering: BTreeMap<JobId, Take>,
+    /// Jobs that an earlier run left and whose device another job holds, in the order in which they were read.
+    held_back: Vec<Resumed>,
     ending: bool,
     wanted_listening: bool,
     ears: Option<(u64, JoinHandle<()>)>,
@@ -194,7 +198,8 @@ impl Driver {
             parting: watch::Sender::new(0),
             generation: 0,
             runs: BTreeMap::new(),
-            remembering: BTreeSet::new(),
+            remembering: BTreeMap::new(),
+            held_back: Vec::new(),
             ending: false,
             wanted_listening: false,
             ears: None,
@@ -240,7 +245,17 @@ impl Driver {
         for job in self.links.keys().copied().collect::<Vec<_>>() {
             self.give_back(job);
         }
-        let goodbyes = async { while self.goodbyes.join_next().await.is_some() {} };
+        // A link may have come for a job that has ended meanwhile.
+        while let Ok(wake) = self.woken.try_recv() {
+            if let Wake::Linked(_, _, link) = wake {
+                self.say_goodbye(link.into());
+            }
+        }
+        let (radio, goodbyes) = (Arc::clone(&self.parts.radio), &mut self.goodbyes);
+        let goodbyes = async {
+            radio.settle().await;
+            while goodbyes.join_next().await.is_some() {}
+        };
         if timeout(GOODBYE, goodbyes).await.is_err() {
             tracing::warn!("not every link was given back in time");
         }
@@ -279,7 +294,8 @@ impl Driver {
             Request::Listen => self.wanted_listening = true,
             Request::StopListening => self.wanted_listening = false,
             Request::Commission(job, order) => self.order(job, *order),
-            Request::Resume(job) => self.remember(job),
+            Request::Resume(job) => self.remember(job, Take::On),
+            Request::Undo(job) => self.remember(job, Take::Back),
             Request::Answer(job, answer) => self.feed(job, Input::Answer(answer)),
             Request::Cancel(job) => self.cancel(job),
             Request::CancelAll => {
@@ -311,13 +327,9 @@ impl Driver {
             }
             Target::Name(name) => (Wanted::Name(name.clone()), name.clone()),
         };
-        self.show_ordered(
-            job,
-            name,
-            order.serial.as_ref().map(|serial| serial.as_str().to_owned()),
-        );
+        self.show_ordered(showing::ordered(job, name, &order));
         if self.ending {
-            self.show_not_begun(job, &Fault::Cancelled, true);
+            self.show_not_begun(job, &Fault::Cancelled(None), true);
             return;
         }
         self.finder.add(job, wanted, self.parts.clock.now() + FIND);
@@ -342,10 +354,10 @@ impl Driver {
     fn cancel(&mut self, job: JobId) {
         if self.finder.remove(job) {
             self.orders.remove(&job);
-            self.show_not_begun(job, &Fault::Cancelled, true);
-        } else if self.remembering.remove(&job) {
+            self.show_not_begun(job, &Fault::Cancelled(None), true);
+        } else if self.remembering.remove(&job).is_some() || self.hold_back_no_more(job) {
             // What an earlier run left is as it was.
-            self.show_not_begun(job, &Fault::Cancelled, false);
+            self.show_not_begun(job, &Fault::Cancelled(None), false);
         } else {
             self.feed(job, Input::Cancel);
         }
@@ -398,6 +410,7 @@ impl Driver {
         let now = self.parts.clock.now();
         self.around.handle_timeout(now);
         self.show_nearby();
+        self.begin_resumed();
         let held = self.taken.values().chain(self.wrong_ones.values());
         let taken: BTreeSet<PeripheralId> = held.cloned().collect();
         for (job, device) in self.finder.settle(&self.around, &taken) {
@@ -449,6 +462,7 @@ impl Driver {
             pop: order.pop,
             username: order.username,
             network: order.network,
+            site: order.site,
             purpose: order.purpose,
             policy: self.parts.policy.clone(),
             limits: self.parts.limits.clone(),
@@ -470,110 +484,6 @@ impl Driver {
             tracing::warn!(job = %id.0, "the job is in work already");
         }
     }
-
-    fn remember(&mut self, job: JobId) {
-        if self.is_in_work(job) || self.ending {
-            return;
-        }
-        self.show_ordered(job, job.0.to_string(), None);
-        self.remembering.insert(job);
-        let (journal, wakes) = (Arc::clone(&self.parts.journal), self.wakes.clone());
-        tokio::spawn(async move {
-            let entries = journal.entries(job).await.map_err(|error| error.to_string());
-            let _ = wakes.send(Wake::Remembered(job, entries));
-        });
-    }
-
-    fn resume(&mut self, job: JobId, entries: Result<Vec<JournalEntry>, String>) {
-        if !self.remembering.remove(&job) {
-            return;
-        }
-        let entries = match entries {
-            Ok(entries) => entries,
-            Err(error) => {
-                self.show_not_begun(job, &Fault::Journal(error), false);
-                return;
-            }
-        };
-        // The last beginning tells with which of several devices of one name the job went on.
-        let started = entries.iter().rev().find_map(|entry| match &entry.step {
-            Step::Started {
-                peripheral,
-                name,
-                dialect,
-                serial,
-                purpose,
-            } => Some((
-                peripheral.clone(),
-                name.clone(),
-                *dialect,
-                serial.clone(),
-                *purpose,
-            )),
-            _ => None,
-        });
-        let Some((peripheral, name, dialect, serial, purpose)) = started else {
-            self.show_not_begun(job, &Fault::Journal("it has no such job".into()), false);
-            return;
-        };
-        self.show_ordered(job, name.clone(), serial.as_ref().map(ToString::to_string));
-        self.taken.insert(job, peripheral.clone());
-        let plan = Plan {
-            job,
-            peripheral,
-            name,
-            dialect,
-            serial,
-            pop: None,
-            username: None,
-            network: None,
-            purpose,
-            policy: self.parts.policy.clone(),
-            limits: self.parts.limits.clone(),
-        };
-        self.add(Job::resume(plan, journal::remains(&entries), self.dialects()));
-    }
-
-    /// The radio listens while a person or an order wants it to, and tries again after trouble.
-    fn tend_ears(&mut self, now: Moment) {
-        if !self.wanted_listening && self.finder.is_empty() && self.twins.is_empty() {
-            self.stop_ears();
-            self.listen_at = None;
-            self.show_listening(false, None);
-        } else if self.ears.is_none() && self.listen_at.is_none_or(|at| at <= now) {
-            self.listen_at = None;
-            self.generation += 1;
-            let listening = listen(Arc::clone(&self.parts.radio), self.generation, self.wakes.clone());
-            self.ears = Some((self.generation, tokio::spawn(listening)));
-        }
-    }
-
-    /// Whether this is the present time of listening, and not one that was broken off.
-    fn listens_as(&self, generation: u64) -> bool {
-        self.ears
-            .as_ref()
-            .is_some_and(|(present, _)| *present == generation)
-    }
-
-    fn stop_ears(&mut self) {
-        if let Some((_, ears)) = self.ears.take() {
-            ears.abort();
-        }
-    }
-}
-
-async fn listen(radio: Arc<dyn Radio>, generation: u64, wakes: mpsc::UnboundedSender<Wake>) {
-    let trouble = match radio.scan().await {
-        Ok(mut sightings) => {
-            let mut stands = wakes.send(Wake::Hearing(generation)).is_ok();
-            while stands && let Some(sighting) = sightings.recv().await {
-                stands = wakes.send(Wake::Heard(sighting)).is_ok();
-            }
-            None
-        }
-        Err(error) => Some(error),
-    };
-    let _ = wakes.send(Wake::Deaf(generation, trouble));
 }
 
 #[cfg(test)]

@@ -2,11 +2,20 @@
 //!
 //! Nothing here changes a device or a cloud, so nothing is journaled.
 
-use commission::dialect::{Client, Command, Report};
+use std::time::Duration;
+
+use commission::device::DialectKind;
+use commission::dialect::{self, Client, Command, Report};
 use commission::fault::Fault;
+use commission::gatt::PeripheralId;
+use commission::label::Label;
+use commission::policy::Limits;
 use commission::secret::Entropy;
 
-use crate::ports::{Clock, Link};
+use crate::ports::{Clock, Link, Radio};
+
+/// How long to connect.
+const CONNECT: Duration = Duration::from_secs(20);
 
 /// Runs a command of a dialect's client over a link to its end.
 ///
@@ -38,4 +47,34 @@ pub async fn talk(
             return Err(Fault::Protocol("the dialect stopped without a report".into()));
         }
     }
+}
+
+/// Lets a device blink. It does so only inside a session, so its label is needed where it has one.
+///
+/// # Errors
+/// [`Fault::BlinkUnsupported`] where it cannot; else why there was no session.
+pub async fn blink(
+    radio: &dyn Radio,
+    peripheral: &PeripheralId,
+    kind: DialectKind,
+    label: Option<Label>,
+    clock: &dyn Clock,
+    entropy: &mut (dyn Entropy + Send),
+) -> Result<(), Fault> {
+    let link = radio.connect(peripheral, CONNECT).await.map_err(Fault::Link)?;
+    let mut client = dialect::client(kind, link.table(), &Limits::default());
+    let blinked = async {
+        let described = talk(link.as_ref(), client.as_mut(), Command::Describe, clock, entropy).await?;
+        if !matches!(described, Report::Described(can) if can.blink) {
+            return Err(Fault::BlinkUnsupported);
+        }
+        let (pop, username) = label.map_or((None, None), |label| (label.pop, label.username));
+        let open = Command::Open { pop, username };
+        talk(link.as_ref(), client.as_mut(), open, clock, entropy).await?;
+        talk(link.as_ref(), client.as_mut(), Command::Blink, clock, entropy).await?;
+        Ok(())
+    };
+    let blinked = blinked.await;
+    link.disconnect().await;
+    blinked
 }

@@ -13,7 +13,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use commission::secret::{SecretBytes, Token};
 use directories::ProjectDirs;
-use keyring::{Entry, Error};
+use keyring::Error;
+use keyring_core::Entry;
 use sha2::{Digest, Sha256};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep, timeout};
@@ -123,9 +124,7 @@ async fn hold(dir: &Path, entry: &VaultEntry) -> std::io::Result<File> {
 
 /// The one function that reads the keyring.
 fn read(account: &str) -> Result<Option<Token>, VaultError> {
-    let secret = Entry::new(SERVICE, account)
-        .and_then(|entry| entry.get_secret())
-        .map(SecretBytes::new);
+    let secret = at_entry(account, Entry::get_secret).map(SecretBytes::new);
     match secret {
         Ok(secret) => match str::from_utf8(secret.reveal()) {
             Ok(text) => Ok(Some(Token::new(text))),
@@ -140,7 +139,7 @@ fn read(account: &str) -> Result<Option<Token>, VaultError> {
 
 /// The one function that writes the keyring; without a secret the entry goes.
 fn write(account: &str, secret: Option<&Token>) -> Result<(), VaultError> {
-    let written = Entry::new(SERVICE, account).and_then(|entry| match secret {
+    let written = at_entry(account, |entry| match secret {
         Some(secret) => entry.set_secret(secret.reveal().as_bytes()),
         None => entry.delete_credential(),
     });
@@ -149,6 +148,51 @@ fn write(account: &str, secret: Option<&Token>) -> Result<(), VaultError> {
         Err(Error::NoEntry) if secret.is_none() => Ok(()),
         Err(error) => Err(classify(&error)),
     }
+}
+
+/// Does something with an entry; once more over a new connection where the keyring's service has gone meanwhile. It may
+/// have been updated or have crashed, and the desktop starts it anew at the next call, while what was agreed with the
+/// old one holds no more.
+fn at_entry<T>(account: &str, work: impl Fn(&Entry) -> Result<T, Error>) -> Result<T, Error> {
+    let attempt = || {
+        // The first one decides for the whole process whether there is a keyring, unless it is reached anew.
+        if keyring::Entry::store_status().is_err() && keyring_core::get_default_store().is_none() {
+            return Err(Error::NoDefaultStore);
+        }
+        work(&Entry::new(SERVICE, account)?)
+    };
+    match attempt() {
+        Err(error) if service_has_gone(&error) => {
+            tracing::warn!(%error, "the keyring's service has gone; reaching it anew");
+            reach_anew()?;
+            attempt()
+        }
+        result => result,
+    }
+}
+
+/// Words of the bus (D-Bus specification, "Message Bus Messages") and of the service, which does not know the session of
+/// its predecessor (Secret Service API, "Errors").
+fn service_has_gone(error: &Error) -> bool {
+    let text = match (error, keyring::Entry::store_status()) {
+        (Error::NoDefaultStore, Err(reason)) => reason.to_string(),
+        _ => error.to_string(),
+    };
+    ["NoReply", "disconnected from message bus", "NoSession"]
+        .iter()
+        .any(|word| text.contains(word))
+}
+
+#[cfg(target_os = "linux")]
+fn reach_anew() -> Result<(), Error> {
+    keyring_core::set_default_store(zbus_secret_service_keyring_store::Store::new()?);
+    Ok(())
+}
+
+/// Elsewhere the keyring is no service of its own.
+#[cfg(not(target_os = "linux"))]
+fn reach_anew() -> Result<(), Error> {
+    Ok(())
 }
 
 /// What the entry is called in the keyring. `/` keeps the parts apart, so a part's own is written otherwise.
@@ -164,7 +208,7 @@ fn account(entry: &VaultEntry) -> String {
 
 fn classify(error: &Error) -> VaultError {
     // The first attempt to reach the keyring decides for the whole process; its reason is kept there.
-    if let (Error::NoDefaultStore, Err(reason)) = (error, Entry::store_status()) {
+    if let (Error::NoDefaultStore, Err(reason)) = (error, keyring::Entry::store_status()) {
         return VaultError::Absent(reason.to_string());
     }
     let text = error.to_string();

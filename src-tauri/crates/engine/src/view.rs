@@ -2,6 +2,7 @@
 //!
 //! Times are milliseconds on the engine's monotonic clock, so that a door can count on without asking.
 
+use commission::claim::Purpose;
 use commission::device::DialectKind;
 use commission::evidence::{Evidence, Source};
 use commission::flow::{JobId, OutcomeRecord, Question, Stage};
@@ -46,6 +47,7 @@ pub struct NearbyView {
 /// Where a job is needed, in one word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum JobState {
     /// For its device to be heard, or for a free link.
     Waiting,
@@ -64,28 +66,34 @@ pub enum JobState {
 /// A stage with its times.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct StageView {
     /// Which.
     pub stage: Stage,
     /// When it began.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub began_ms: u64,
     /// When the next one began, or the job ended.
+    #[cfg_attr(feature = "ts", ts(type = "number | null"))]
     pub ended_ms: Option<u64>,
 }
 
 /// One of the four proofs.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct ProofView {
     /// Who said so.
     pub source: Source,
     /// When it was learnt.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub at_ms: u64,
 }
 
 /// The four separate proofs that a device works; "credentials sent" is none of them.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct ProofsView {
     /// It joined Wi-Fi.
     pub wifi_joined: Option<ProofView>,
@@ -100,10 +108,12 @@ pub struct ProofsView {
 /// The claim's life.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct ClaimView {
     /// The cloud's name for it.
     pub id: String,
     /// When it dies.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub expires_ms: u64,
     /// Bytes that the device has.
     pub sent: u32,
@@ -114,6 +124,7 @@ pub struct ClaimView {
 /// A network that the device sees.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct SeenNetworkView {
     /// Its name as text; names that are no text show escapes.
     pub ssid: String,
@@ -142,6 +153,7 @@ impl From<&SeenNetwork> for SeenNetworkView {
 /// What a person is asked.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "ask", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum QuestionView {
     /// The PoP.
     Pop {
@@ -193,8 +205,10 @@ impl From<&Question> for QuestionView {
 /// Something that happened to a job, in order; a door prints what it has not printed yet.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct Happening {
     /// When.
+    #[cfg_attr(feature = "ts", ts(type = "number"))]
     pub at_ms: u64,
     /// What.
     #[serde(flatten)]
@@ -204,6 +218,7 @@ pub struct Happening {
 /// What happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum What {
     /// A stage began.
     Stage {
@@ -244,6 +259,7 @@ pub enum What {
 /// One device's commissioning.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct JobView {
     /// The job.
     pub id: JobId,
@@ -251,6 +267,20 @@ pub struct JobView {
     pub name: String,
     /// Its serial, once known.
     pub serial: Option<String>,
+    /// Its model, once it has proved its identity.
+    pub model: Option<String>,
+    /// Its firmware's version, as it said with that.
+    pub firmware: Option<String>,
+    /// The scheme of its session, such as `security 2 patch 1`, once the proof of possession is accepted.
+    pub scheme: Option<String>,
+    /// What the radio calls it, once it is heard.
+    pub peripheral: Option<PeripheralId>,
+    /// The site that it is commissioned at, where one is named.
+    pub site: Option<String>,
+    /// The network that it is brought into, once chosen, for people: a name that is no text shows escapes.
+    pub network: Option<String>,
+    /// Why it is commissioned; none while the journal is read for it.
+    pub purpose: Option<Purpose>,
     /// Where the job is needed.
     pub state: JobState,
     /// Stages so far, with times.
@@ -259,6 +289,8 @@ pub struct JobView {
     pub proofs: ProofsView,
     /// The claim under way.
     pub claim: Option<ClaimView>,
+    /// The networks that the device saw last.
+    pub networks: Vec<SeenNetworkView>,
     /// The open question.
     pub question: Option<QuestionView>,
     /// How it ended, in a person's words, unless done.
@@ -280,10 +312,18 @@ impl JobView {
             id,
             name,
             serial,
+            model: None,
+            firmware: None,
+            scheme: None,
+            peripheral: None,
+            site: None,
+            network: None,
+            purpose: None,
             state: JobState::Waiting,
             stages: Vec::new(),
             proofs: ProofsView::default(),
             claim: None,
+            networks: Vec::new(),
             question: None,
             failure: None,
             outcome: None,

@@ -4,15 +4,21 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, reason = "a test that cannot be set up fails")]
 
-use std::env;
 use std::path::Path;
 use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use commission::secret::Token;
 use engine::ports::{Vault, VaultEntry, VaultError};
 use engine::vault::{KeyringVault, detect};
 
 const INSIDE: &str = "FIELDKEY_TEST_INSIDE";
+/// How the bus starts the keyring (D-Bus specification, "Message Bus Starting Services").
+const KEYRING_SERVICE: &str = "\
+[D-BUS Service]
+Name=org.freedesktop.secrets
+Exec=/bin/sh -c \"printf password | exec gnome-keyring-daemon --unlock --foreground --components=secrets\"
+";
 
 /// Whether this is the process below the private bus; if not, runs it and passes its verdict on.
 fn inside(test: &str, around: impl FnOnce(&Path, &str) -> Command) -> bool {
@@ -42,7 +48,7 @@ fn inside(test: &str, around: impl FnOnce(&Path, &str) -> Command) -> bool {
     false
 }
 
-fn with_gnome_keyring(_home: &Path, run: &str) -> Command {
+fn with_gnome_keyring(home: &Path, run: &str) -> Command {
     for (program, package) in [
         ("dbus-run-session", "dbus-daemon"),
         ("gnome-keyring-daemon", "gnome-keyring"),
@@ -56,9 +62,12 @@ fn with_gnome_keyring(_home: &Path, run: &str) -> Command {
             "{program} is missing; install the package {package}"
         );
     }
-    let unlock = "printf password | gnome-keyring-daemon --unlock --components=secrets";
+    // The bus starts it at the first call, and anew after it has ended; unlocked each time, as nobody could be asked.
+    let services = home.join("dbus-1/services");
+    fs::create_dir_all(&services).unwrap();
+    fs::write(services.join("org.freedesktop.secrets.service"), KEYRING_SERVICE).unwrap();
     let mut command = Command::new("dbus-run-session");
-    command.args(["--", "sh", "-c", &format!("{unlock} && {run}")]);
+    command.args(["--", "sh", "-c", run]);
     command
 }
 
@@ -98,6 +107,23 @@ async fn a_keyring_keeps_overwrites_and_forgets() {
 }
 
 #[tokio::test]
+async fn a_keyring_whose_service_was_started_anew_is_reached_again() {
+    if !inside(
+        "a_keyring_whose_service_was_started_anew_is_reached_again",
+        with_gnome_keyring,
+    ) {
+        return;
+    }
+    let entry = token_of("Acme");
+    for text in ["first", "second"] {
+        KeyringVault.write(&entry, &Token::new(text)).await.unwrap();
+        end_service().await;
+        assert_eq!(KeyringVault.read(&entry).await, Ok(Some(Token::new(text))));
+        end_service().await;
+    }
+}
+
+#[tokio::test]
 async fn a_keyring_that_stays_locked_is_named_so() {
     if !inside("a_keyring_that_stays_locked_is_named_so", with_gnome_keyring) {
         return;
@@ -126,6 +152,25 @@ async fn without_a_keyring_memory_serves_and_the_person_is_told() {
     let entry = token_of("Acme");
     vault.write(&entry, &Token::new("kept")).await.unwrap();
     assert_eq!(vault.read(&entry).await, Ok(Some(Token::new("kept"))));
+}
+
+/// Ends the keyring's service, and waits until the bus knows.
+async fn end_service() {
+    let bus = zbus::Connection::session().await.unwrap();
+    let names = zbus::fdo::DBusProxy::new(&bus).await.unwrap();
+    let service = zbus::names::BusName::try_from("org.freedesktop.secrets").unwrap();
+    let process = names
+        .get_connection_unix_process_id(service.clone())
+        .await
+        .unwrap();
+    let killed = Command::new("kill")
+        .args(["-KILL", &process.to_string()])
+        .status()
+        .unwrap();
+    assert!(killed.success());
+    while names.name_has_owner(service.clone()).await.unwrap() {
+        tokio::task::yield_now().await;
+    }
 }
 
 /// Locks the default collection (Secret Service API, org.freedesktop.Secret.Service.Lock).

@@ -14,11 +14,12 @@ use commission::gatt::{LinkError, PeripheralId};
 use futures::future::select_all;
 use futures::stream::{Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 
 use super::fault::adapter_error;
 use super::hearing::Hearing;
-use super::link::{BleLink, Connected, connect};
+use super::link::{BleLink, Connected, connect, say_goodbye};
 use crate::ports::{Clock, Link};
 
 /// Sightings that wait for a listener; more are dropped, since the next one of a device says all again.
@@ -45,6 +46,8 @@ pub(super) struct AdapterHandle {
 enum Wish {
     Scan(oneshot::Sender<Result<mpsc::Receiver<Sighting>, LinkError>>),
     Connect(ConnectWish),
+    /// To hear when nothing is under way for nobody.
+    Settle(oneshot::Sender<()>),
 }
 
 struct ConnectWish {
@@ -78,6 +81,7 @@ impl AdapterHandle {
             scanning: false,
             waiting: VecDeque::new(),
             attempt: None,
+            discoveries: JoinSet::new(),
             links: BTreeMap::new(),
         };
         tokio::spawn(task.run(wished));
@@ -112,6 +116,7 @@ impl AdapterHandle {
         peripheral: &PeripheralId,
         timeout: Duration,
     ) -> Result<Box<dyn Link>, LinkError> {
+        tracing::debug!(peripheral = %peripheral.0, "connecting");
         let (reply, answer) = oneshot::channel();
         self.wish(Wish::Connect(ConnectWish {
             peripheral: peripheral.clone(),
@@ -120,7 +125,17 @@ impl AdapterHandle {
         }))
         .await?;
         let link = answer.await.map_err(|_| LinkError::NoAdapter)??;
+        tracing::debug!(peripheral = %peripheral.0, "linked");
         Ok(Box::new(link.keeping(self.clone())))
+    }
+
+    /// See [`crate::ports::Radio::settle`].
+    pub(super) async fn settle(&self) {
+        let (reply, settled) = oneshot::channel();
+        if self.wish(Wish::Settle(reply)).await.is_ok() {
+            // An error means that the task has ended, and everything with it.
+            let _ = settled.await;
+        }
     }
 
     async fn wish(&self, wish: Wish) -> Result<(), LinkError> {
@@ -139,6 +154,8 @@ struct AdapterTask {
     waiting: VecDeque<ConnectWish>,
     /// The connection under way, and who waits for it.
     attempt: Option<(Attempt, ConnectWish)>,
+    /// Connections whose services are being found out.
+    discoveries: JoinSet<()>,
     /// Of each device that was connected to, whether its latest link has ended.
     links: BTreeMap<PeripheralId, watch::Sender<bool>>,
 }
@@ -156,6 +173,7 @@ impl AdapterTask {
                 // before must be seen before the new link is.
                 biased;
                 Some(()) = self.service_ends.next() => self.all_over(),
+                Some(_) = self.discoveries.join_next() => {}
                 wish = wishes.recv() => match wish {
                     Some(wish) => self.wish(wish).await,
                     None => break,
@@ -164,7 +182,10 @@ impl AdapterTask {
                     Some(event) => self.event(event).await,
                     None => break,
                 },
-                result = attempt(&mut self.attempt) => self.attempted(result),
+                result = attempt(&mut self.attempt) => match result {
+                    Some(result) => self.attempted(result),
+                    None => self.break_off().await,
+                },
                 _ = pulse.tick() => self.feel_pulse().await,
                 () = deaf(&self.listeners) => {}
                 _ = restart.tick() => {
@@ -263,6 +284,18 @@ impl AdapterTask {
                 let _ = reply.send(answer);
             }
             Wish::Connect(wish) => self.waiting.push_back(wish),
+            Wish::Settle(reply) => {
+                if self
+                    .attempt
+                    .as_ref()
+                    .is_some_and(|(_, wish)| wish.reply.is_closed())
+                {
+                    self.break_off().await;
+                }
+                // Those that nobody waits for end at once, and nobody settles while others go on.
+                while self.discoveries.join_next().await.is_some() {}
+                let _ = reply.send(());
+            }
         }
     }
 
@@ -310,6 +343,17 @@ impl AdapterTask {
         }
     }
 
+    /// Nobody waits for the connection under way: the stack is told, or it would go on and keep the device.
+    async fn break_off(&mut self) {
+        let Some((attempt, wish)) = self.attempt.take() else {
+            return;
+        };
+        drop(attempt);
+        if let Ok(Some(peripheral)) = self.hearing.find(&self.central, &wish.peripheral).await {
+            say_goodbye(&peripheral).await;
+        }
+    }
+
     fn attempted(&mut self, result: Result<Connected, LinkError>) {
         let Some((_, wish)) = self.attempt.take() else {
             return;
@@ -320,9 +364,15 @@ impl AdapterTask {
                 let (ended, lost) = watch::channel(false);
                 self.links.insert(wish.peripheral.clone(), ended.clone());
                 // Discovery goes on beside the next connection.
-                tokio::spawn(async move {
-                    let link = connected.discover(ended, lost).await;
-                    answer(wish, link);
+                self.discoveries.spawn(async move {
+                    let ConnectWish { mut reply, .. } = wish;
+                    let link = tokio::select! {
+                        link = connected.discover(ended, lost) => link,
+                        () = reply.closed() => return connected.give_back().await,
+                    };
+                    if let Err(Ok(link)) = reply.send(link) {
+                        link.disconnect().await;
+                    }
                 });
             }
         }
@@ -343,6 +393,7 @@ impl AdapterTask {
             .await
             .map_err(|e| adapter_error(&e))?;
         self.scanning = true;
+        tracing::debug!("the adapter listens");
         Ok(())
     }
 
@@ -396,15 +447,19 @@ async fn reach(
     found
 }
 
-/// Hands the result over. Where nobody takes it, the link goes with it, and its drop disconnects.
+/// Hands over why there is no link.
 fn answer(wish: ConnectWish, result: Result<BleLink, LinkError>) {
     let _ = wish.reply.send(result);
 }
 
-async fn attempt(attempt: &mut Option<(Attempt, ConnectWish)>) -> Result<Connected, LinkError> {
-    match attempt {
-        Some((attempt, _)) => attempt.await,
-        None => pending().await,
+/// The end of the connection under way; none when nobody waits for it any more.
+async fn attempt(attempt: &mut Option<(Attempt, ConnectWish)>) -> Option<Result<Connected, LinkError>> {
+    let Some((attempt, wish)) = attempt else {
+        return pending().await;
+    };
+    tokio::select! {
+        result = attempt => Some(result),
+        () = wish.reply.closed() => None,
     }
 }
 

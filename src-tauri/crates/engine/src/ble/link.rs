@@ -64,24 +64,29 @@ pub(super) struct Connected {
 impl Connected {
     /// Finds out what the device offers. `ended` is told when the link turns out to be over, `lost` hears it.
     pub(super) async fn discover(
-        self,
+        &self,
         ended: watch::Sender<bool>,
         lost: watch::Receiver<bool>,
     ) -> Result<BleLink, LinkError> {
         let Self { peripheral, deadline } = self;
-        let discovered = timeout_at(deadline, async {
+        let discovered = timeout_at(*deadline, async {
             peripheral.discover_services().await?;
             // The end may have come before anybody listened for it.
             peripheral.is_connected().await
         });
         let failure = match discovered.await {
-            Ok(Ok(true)) => return Ok(BleLink::new(peripheral, ended, lost)),
+            Ok(Ok(true)) => return Ok(BleLink::new(peripheral.clone(), ended, lost)),
             Ok(Ok(false)) => LinkError::NotConnected,
             Ok(Err(error)) => link_error(&error),
             Err(_) => LinkError::Timeout,
         };
-        say_goodbye(&peripheral).await;
+        say_goodbye(peripheral).await;
         Err(failure)
+    }
+
+    /// Gives the link back before anybody knows what it offers.
+    pub(super) async fn give_back(&self) {
+        say_goodbye(&self.peripheral).await;
     }
 }
 
@@ -92,6 +97,8 @@ pub(super) struct BleLink {
     characteristics: BTreeMap<CharacteristicId, api::Characteristic>,
     lost: watch::Receiver<bool>,
     given_back: AtomicBool,
+    /// Whether the stack is through with giving it back.
+    over: watch::Sender<bool>,
     /// Its task hears the end of the link, so it runs as long as the link lives.
     adapter: Option<AdapterHandle>,
 }
@@ -112,6 +119,7 @@ impl BleLink {
             characteristics,
             lost,
             given_back: AtomicBool::new(false),
+            over: watch::Sender::new(false),
             adapter: None,
         }
     }
@@ -184,9 +192,31 @@ impl Link for BleLink {
     }
 
     async fn disconnect(&self) {
-        if !self.given_back.swap(true, Ordering::Relaxed) && !*self.lost.borrow() {
-            say_goodbye(&self.peripheral).await;
+        if self.given_back.swap(true, Ordering::Relaxed) {
+            return;
         }
+        if *self.lost.borrow() {
+            self.over.send_replace(true);
+            return;
+        }
+        tracing::debug!("giving the link back");
+        let (peripheral, over) = (self.peripheral.clone(), self.over.clone());
+        let mut goodbye = Box::pin(async move {
+            say_goodbye(&peripheral).await;
+            over.send_replace(true);
+        });
+        // Calls over one connection arrive in their order, so an answer to a later one says that this one is there.
+        tokio::select! {
+            biased;
+            () = &mut goodbye => {}
+            _ = timeout(GOODBYE, self.peripheral.is_connected()) => {
+                tokio::spawn(goodbye);
+            }
+        }
+    }
+
+    fn over(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(ended(self.over.subscribe()))
     }
 }
 
@@ -203,7 +233,8 @@ impl Drop for BleLink {
     }
 }
 
-async fn say_goodbye(peripheral: &Peripheral) {
+/// Ends a link, or the attempt to make one.
+pub(super) async fn say_goodbye(peripheral: &Peripheral) {
     match timeout(GOODBYE, peripheral.disconnect()).await {
         Ok(Ok(())) => {}
         // It is gone already, or the stack does it when it can.

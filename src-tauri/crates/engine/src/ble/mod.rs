@@ -74,12 +74,15 @@ impl Ble {
         {
             return Ok(running.clone());
         }
-        let chosen = choose(list(&mut stack).await?, self.wanted.as_deref())?;
-        if let Some(running) = &stack.adapter
-            && running.runs()
-            && running.id() == chosen.shown.id
-        {
-            return Ok(running.clone());
+        let mut chosen = choose(list(&mut stack).await?, self.wanted.as_deref())?;
+        if let Some(running) = &stack.adapter {
+            if running.runs() && running.id() == chosen.shown.id {
+                return Ok(running.clone());
+            }
+            // A bus connection of its own: the end of the last adapter's stream of events would silence the stream of
+            // this one on the same connection (see `AdapterHandle::start`).
+            stack.manager = None;
+            chosen = choose(list(&mut stack).await?, self.wanted.as_deref())?;
         }
         let started = AdapterHandle::start(chosen.shown.id, chosen.central, Arc::clone(&self.clock)).await?;
         stack.adapter = Some(started.clone());
@@ -104,6 +107,14 @@ impl Radio for Ble {
         timeout: Duration,
     ) -> Result<Box<dyn Link>, LinkError> {
         self.adapter().await?.connect(peripheral, timeout).await
+    }
+
+    async fn settle(&self) {
+        // One that does not run has nothing under way.
+        let running = self.stack.lock().await.adapter.clone();
+        if let Some(adapter) = running {
+            adapter.settle().await;
+        }
     }
 }
 

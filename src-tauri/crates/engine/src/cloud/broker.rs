@@ -212,6 +212,7 @@ impl Cloud for Broker {
             clock_ahead: answer
                 .clock_ahead
                 .unwrap_or_else(|| self.clock.unix().0.saturating_sub(told.server_time.0)),
+            remarks: Vec::new(),
         })
     }
 
@@ -248,7 +249,18 @@ impl Cloud for Broker {
         url.query_pairs_mut()
             .append_pair("after", &after.to_string())
             .append_pair("wait", &HOLD.as_secs().to_string());
-        let (enrolment, _): (EnrolmentAnswer, _) = self.get(&url, HOLD + REQUEST_TIME).await?;
+        let (enrolment, _): (EnrolmentAnswer, _) = match self.get(&url, HOLD + REQUEST_TIME).await {
+            // The broker forgets a claim only when it is long dead and led to nothing.
+            Err(CloudError::Refused { code, .. }) if code == "claim-not-found" => {
+                return Ok(Observation {
+                    evidence: Vec::new(),
+                    thing: None,
+                    claim_over: true,
+                    next: after,
+                });
+            }
+            answer => answer?,
+        };
         let seen = enrolment.observation(after);
         for evidence in &seen.evidence {
             if let Fact::Registered {
@@ -302,6 +314,8 @@ mod tests {
     use crate::cloud::http::HttpError;
     use crate::fixtures::{Script, TestClock, answer, refusal};
     use commission::claim::{ClaimForm, Purpose};
+    use commission::device::Fingerprint;
+    use commission::proven::{Der, ProvenKeys};
     use uuid::Uuid;
 
     /// Tokens named by how often they were renewed.
@@ -334,6 +348,7 @@ mod tests {
         ClaimRequest {
             serial: Serial::new("FK-1").unwrap(),
             key_sha256: None,
+            keys: None,
             idempotency: Uuid::from_u128(7),
             accepts: vec![ClaimForm::PublicKey],
             purpose: Purpose::New,
@@ -357,6 +372,14 @@ mod tests {
         let (broker, script, _) = broker([refusal(401, "token-expired"), answer(200, EMPTY)]);
         broker.observe(&ClaimId("c".into()), 0).await.unwrap();
         assert_eq!((script.bearer(0), script.bearer(1)), ("t0".into(), "t1".into()));
+    }
+
+    #[tokio::test]
+    async fn a_claim_that_the_broker_has_forgotten_led_to_nothing() {
+        let (broker, _, _) = broker([refusal(404, "claim-not-found")]);
+        let seen = broker.observe(&ClaimId("c".into()), 3).await.unwrap();
+        assert!(seen.claim_over && seen.evidence.is_empty() && seen.thing.is_none());
+        assert_eq!(seen.next, 3);
     }
 
     #[tokio::test]
@@ -384,6 +407,33 @@ mod tests {
             "accept": ["public-key"], "purpose": "new"
         });
         assert_eq!(sent, expected);
+    }
+
+    #[tokio::test]
+    async fn what_the_device_proved_to_hold_goes_with_the_order() {
+        let (broker, script, _) = broker([answer(201, &claim_body("/v1/claims/clm_1/retire"))]);
+        let request = ClaimRequest {
+            key_sha256: Some(Fingerprint([0xab; 32])),
+            keys: Some(ProvenKeys {
+                spki: Der(vec![1]),
+                chain: vec![Der(vec![2]), Der(vec![3])],
+                endorsement_key: Some(Der(vec![4])),
+            }),
+            ..order()
+        };
+        broker.issue(&request).await.unwrap();
+        let sent: Value = serde_json::from_str(&script.body(0)).unwrap();
+        assert_eq!(sent["identityKeySha256"], "ab".repeat(32));
+        assert_eq!(
+            sent["devicePublicKeyPem"],
+            "-----BEGIN PUBLIC KEY-----\nAQ==\n-----END PUBLIC KEY-----\n"
+        );
+        assert_eq!(
+            sent["deviceChainPem"],
+            "-----BEGIN CERTIFICATE-----\nAg==\n-----END CERTIFICATE-----\n\
+             -----BEGIN CERTIFICATE-----\nAw==\n-----END CERTIFICATE-----\n"
+        );
+        assert_eq!(sent["tpmEndorsementKey"], "BA==");
     }
 
     #[tokio::test]

@@ -8,7 +8,8 @@ use std::collections::BTreeMap;
 use commission::claim::{Claim, ClaimForm, ClaimId, ClaimKind, CleanupHandle, Endpoint, Purpose, Scope};
 use commission::device::{Fingerprint, Firmware, Serial};
 use commission::evidence::{Evidence, Fact, Observation, Owner, Principal, Snapshot, Source, Thing};
-use commission::secret::{PrivateKeyPem, Token};
+use commission::proven::Der;
+use commission::secret::{PrivateKeyPem, TenantToken, Token};
 use commission::time::{Moment, UnixTime};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
@@ -28,17 +29,29 @@ pub(super) struct ClaimOrder<'a> {
     pub(super) idempotency_key: String,
     pub(super) accept: &'a [ClaimForm],
     pub(super) purpose: Purpose,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) device_public_key_pem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) device_chain_pem: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) tpm_endorsement_key: Option<&'a Der>,
 }
 
 impl<'a> ClaimOrder<'a> {
     pub(super) fn new(request: &'a commission::claim::ClaimRequest) -> Self {
         let idempotency: Uuid = request.idempotency;
+        let keys = request.keys.as_ref();
+        let chain = keys.map(|keys| keys.chain.as_slice()).unwrap_or_default();
+        let certificates = chain.iter().map(|certificate| certificate.to_pem("CERTIFICATE"));
         Self {
             serial: &request.serial,
             identity_key_sha256: request.key_sha256,
             idempotency_key: idempotency.to_string(),
             accept: &request.accepts,
             purpose: request.purpose,
+            device_public_key_pem: keys.map(|keys| keys.spki.to_pem("PUBLIC KEY")),
+            device_chain_pem: Some(certificates.collect::<String>()).filter(|pem| !pem.is_empty()),
+            tpm_endorsement_key: keys.and_then(|keys| keys.endorsement_key.as_ref()),
         }
     }
 }
@@ -217,8 +230,6 @@ pub(super) struct ClaimAnswer {
     parameters: BTreeMap<String, String>,
     #[serde(deserialize_with = "filled")]
     cleanup: String,
-    #[serde(default)]
-    id_scope: Option<String>,
     #[serde(flatten)]
     kind: KindAnswer,
 }
@@ -235,22 +246,32 @@ enum KindAnswer {
     PublicKey {
         #[serde(deserialize_with = "filled")]
         registration_id: String,
+        #[serde(default, deserialize_with = "filled_or_absent")]
+        id_scope: Option<String>,
+        #[serde(default, deserialize_with = "tenant_token")]
+        tenant_token: Option<TenantToken>,
     },
     Sas {
         #[serde(deserialize_with = "filled")]
         registration_id: String,
+        #[serde(deserialize_with = "filled")]
+        id_scope: String,
         #[serde(deserialize_with = "token")]
         token: Token,
     },
     SymmetricKey {
         #[serde(deserialize_with = "filled")]
         registration_id: String,
+        #[serde(deserialize_with = "filled")]
+        id_scope: String,
         #[serde(deserialize_with = "token")]
         symmetric_key: Token,
     },
     Tpm {
         #[serde(deserialize_with = "filled")]
         registration_id: String,
+        #[serde(deserialize_with = "filled")]
+        id_scope: String,
     },
 }
 
@@ -268,7 +289,6 @@ impl ClaimAnswer {
         if self.endpoint.host.is_empty() || self.endpoint.port == 0 {
             return Err("the claim names no endpoint".into());
         }
-        let mut parameters = self.parameters;
         let kind = match self.kind {
             KindAnswer::Certificate {
                 certificate_pem,
@@ -281,23 +301,40 @@ impl ClaimAnswer {
                     key: private_key_pem,
                 }
             }
-            KindAnswer::PublicKey { registration_id } => ClaimKind::PublicKey { registration_id },
-            KindAnswer::Tpm { registration_id } => ClaimKind::Tpm { registration_id },
-            // These kinds have no place for the name to register under, and the device must know it.
+            KindAnswer::PublicKey {
+                registration_id,
+                id_scope,
+                tenant_token,
+            } => ClaimKind::PublicKey {
+                registration_id,
+                id_scope,
+                tenant_token,
+            },
             KindAnswer::Sas {
                 registration_id,
+                id_scope,
                 token,
-            } => {
-                parameters.insert("registrationId".into(), registration_id);
-                ClaimKind::Sas { token }
-            }
+            } => ClaimKind::Sas {
+                registration_id,
+                id_scope,
+                token,
+            },
             KindAnswer::SymmetricKey {
                 registration_id,
+                id_scope,
                 symmetric_key,
-            } => {
-                parameters.insert("registrationId".into(), registration_id);
-                ClaimKind::SymmetricKey { key: symmetric_key }
-            }
+            } => ClaimKind::SymmetricKey {
+                registration_id,
+                id_scope,
+                key: symmetric_key,
+            },
+            KindAnswer::Tpm {
+                registration_id,
+                id_scope,
+            } => ClaimKind::Tpm {
+                registration_id,
+                id_scope,
+            },
         };
         let left = self.expires_at.0.saturating_sub(server_time.0);
         let left = std::time::Duration::from_secs(u64::try_from(left).unwrap_or(0));
@@ -307,8 +344,8 @@ impl ClaimAnswer {
             endpoint: self.endpoint,
             ca_pem: self.ca_pem,
             scope: Scope {
-                template: self.template_name.or(self.id_scope).unwrap_or_default(),
-                parameters,
+                template: self.template_name.unwrap_or_default(),
+                parameters: self.parameters,
             },
             issued: arrived,
             expires: arrived + left,
@@ -318,7 +355,7 @@ impl ClaimAnswer {
     }
 }
 
-fn filled<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+pub(super) fn filled<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let text = String::deserialize(from)?;
     if text.is_empty() {
         return Err(serde::de::Error::custom("empty"));
@@ -326,11 +363,22 @@ fn filled<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     Ok(text)
 }
 
-fn private_key<'de, D: Deserializer<'de>>(from: D) -> Result<PrivateKeyPem, D::Error> {
+pub(super) fn private_key<'de, D: Deserializer<'de>>(from: D) -> Result<PrivateKeyPem, D::Error> {
     filled(from).map(PrivateKeyPem::new)
 }
 
-fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Token, D::Error> {
+fn filled_or_absent<'de, D: Deserializer<'de>>(from: D) -> Result<Option<String>, D::Error> {
+    match Option::<String>::deserialize(from)? {
+        Some(text) if text.is_empty() => Err(serde::de::Error::custom("it is empty")),
+        text => Ok(text),
+    }
+}
+
+fn tenant_token<'de, D: Deserializer<'de>>(from: D) -> Result<Option<TenantToken>, D::Error> {
+    Ok(filled_or_absent(from)?.map(TenantToken::new))
+}
+
+pub(super) fn token<'de, D: Deserializer<'de>>(from: D) -> Result<Token, D::Error> {
     filled(from).map(Token::new)
 }
 
@@ -414,30 +462,81 @@ mod tests {
         }
     }
 
+    fn of_kind(kind: &str, members: &Value) -> Value {
+        let mut value = certificate_claim();
+        value["kind"] = json!(kind);
+        value["registrationId"] = json!("fk-1");
+        value.as_object_mut().unwrap().remove("templateName");
+        for (name, member) in members.as_object().unwrap() {
+            value[name] = member.clone();
+        }
+        value
+    }
+
     #[test]
-    fn every_kind_of_claim_is_understood() {
-        let table: &[(&str, Value, ClaimForm)] = &[
-            ("public-key", json!({}), ClaimForm::PublicKey),
-            ("sas", json!({"idScope": "0ne", "token": "s"}), ClaimForm::Sas),
+    fn every_kind_of_claim_has_what_its_device_needs() {
+        let (registration_id, id_scope) = (|| "fk-1".to_owned(), || "0ne".to_owned());
+        let table = [
+            (
+                "public-key",
+                json!({"idScope": "0ne"}),
+                ClaimKind::PublicKey {
+                    registration_id: registration_id(),
+                    id_scope: Some(id_scope()),
+                    tenant_token: None,
+                },
+            ),
+            (
+                "public-key",
+                json!({"tenantToken": "eyJ"}),
+                ClaimKind::PublicKey {
+                    registration_id: registration_id(),
+                    id_scope: None,
+                    tenant_token: Some(TenantToken::new("eyJ")),
+                },
+            ),
+            (
+                "sas",
+                json!({"idScope": "0ne", "token": "s"}),
+                ClaimKind::Sas {
+                    registration_id: registration_id(),
+                    id_scope: id_scope(),
+                    token: Token::new("s"),
+                },
+            ),
             (
                 "symmetric-key",
                 json!({"idScope": "0ne", "symmetricKey": "a2V5"}),
-                ClaimForm::SymmetricKey,
+                ClaimKind::SymmetricKey {
+                    registration_id: registration_id(),
+                    id_scope: id_scope(),
+                    key: Token::new("a2V5"),
+                },
             ),
-            ("tpm", json!({"idScope": "0ne"}), ClaimForm::Tpm),
+            (
+                "tpm",
+                json!({"idScope": "0ne"}),
+                ClaimKind::Tpm {
+                    registration_id: registration_id(),
+                    id_scope: id_scope(),
+                },
+            ),
         ];
-        for (kind, members, form) in table {
-            let mut value = certificate_claim();
-            value["kind"] = json!(kind);
-            value["registrationId"] = json!("fk-1");
-            value.as_object_mut().unwrap().remove("templateName");
-            for (name, member) in members.as_object().unwrap() {
-                value[name] = member.clone();
-            }
+        for (name, members, kind) in table {
+            let value = of_kind(name, &members);
             let claim = read(value.clone()).unwrap();
-            assert_eq!(claim.form(), *form);
-            value.as_object_mut().unwrap().remove("registrationId");
-            assert!(read(value).is_err(), "{kind} without its name");
+            assert_eq!(claim.kind, kind);
+            assert_eq!(claim.scope.template, "");
+            let needed = members.as_object().unwrap().keys().map(String::as_str);
+            for member in needed.chain(["registrationId"]) {
+                let mut empty = value.clone();
+                empty[member] = json!("");
+                assert!(read(empty).is_err(), "{name} with an empty {member}");
+                let mut without = value.clone();
+                without.as_object_mut().unwrap().remove(member);
+                let may_lack = name == "public-key" && member != "registrationId";
+                assert_eq!(read(without).is_ok(), may_lack, "{name} without {member}");
+            }
         }
     }
 

@@ -56,6 +56,14 @@ impl Journal for Paper {
         Ok(Vec::new())
     }
 
+    async fn ends(&self) -> Result<Vec<JournalEntry>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    async fn shown(&self) -> Result<Vec<JournalEntry>, JournalError> {
+        Ok(Vec::new())
+    }
+
     async fn unfinished(&self) -> Result<Vec<JobId>, JournalError> {
         Ok(vec![JobId(uuid::Uuid::nil()); self.open])
     }
@@ -81,10 +89,15 @@ fn sound() -> Paper {
 }
 
 async fn look_at(radio: &Ears, paper: &Paper, vault: &TestVault) -> Vec<Finding> {
+    look_at_with(radio, paper, vault, Vec::new()).await
+}
+
+async fn look_at_with(radio: &Ears, paper: &Paper, vault: &TestVault, in_work: Vec<JobId>) -> Vec<Finding> {
     let doctor = Doctor {
         radio,
         vault,
         journal: Ok(paper),
+        in_work,
         organisation: None,
         clock: &TestClock::default(),
     };
@@ -97,6 +110,18 @@ fn state(findings: &[Finding], what: Part) -> Health {
         .find(|finding| finding.what == what)
         .unwrap_or_else(|| panic!("{what:?} not in {findings:#?}"))
         .state
+}
+
+#[tokio::test]
+async fn what_is_in_work_here_is_nothing_that_was_left_open() {
+    let paper = Paper {
+        sound: Ok(3),
+        open: 1,
+    };
+    let look = async |in_work| look_at_with(&Ears(hci0(true)), &paper, &TestVault::default(), in_work).await;
+    assert_eq!(state(&look(Vec::new()).await, Part::Journal), Health::Warn);
+    let same = JobId(uuid::Uuid::nil());
+    assert_eq!(state(&look(vec![same]).await, Part::Journal), Health::Ok);
 }
 
 #[tokio::test]
@@ -187,6 +212,7 @@ async fn organisation(cloud: Answer) -> Vec<Finding> {
         radio: &Ears(hci0(true)),
         vault: &*vault,
         journal: Ok(&sound()),
+        in_work: Vec::new(),
         organisation: Some(Organisation {
             name: "plant",
             signin: &signin,

@@ -3,6 +3,7 @@
 //! The chain shows a change by accident or by a clumsy hand. It is no signature: who can write the file and knows
 //! this module can make a new chain.
 
+use std::collections::BTreeSet;
 use std::str::FromStr;
 
 use commission::flow::{JobId, Step};
@@ -91,6 +92,21 @@ pub(super) fn last_of_jobs(connection: &Connection) -> Result<Vec<JournalEntry>,
     let which = "JOIN (SELECT min(number) AS first, max(number) AS last FROM entries GROUP BY job)
                  ON number = last ORDER BY first";
     select(connection, which, &[])
+}
+
+/// The entries that say what a device showed of itself, in order.
+pub(super) fn shown_by_devices(connection: &Connection) -> Result<Vec<JournalEntry>, JournalError> {
+    let which = "WHERE step ->> 'step' = 'identified'
+                 OR step ->> '$.evidence.fact' = 'possession-proven' ORDER BY number";
+    select(connection, which, &[])
+}
+
+/// The jobs that had more than one claim.
+pub(super) fn jobs_of_several_claims(connection: &Connection) -> Result<BTreeSet<JobId>, JournalError> {
+    let which = "WHERE number IN (SELECT min(number) FROM entries WHERE step ->> 'step' = 'claimed'
+                 GROUP BY job HAVING count(*) > 1)";
+    let first = select(connection, which, &[])?;
+    Ok(first.into_iter().map(|entry| entry.job).collect())
 }
 
 /// Follows the chain from the beginning to the highest number ever given.

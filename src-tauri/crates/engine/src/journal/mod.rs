@@ -22,6 +22,7 @@ use rusqlite_migration::{Error as MigrationError, M, MigrationDefinitionError, M
 
 use crate::ports::{Journal, JournalEntry, JournalError};
 use crate::settings::make_private_dir;
+use remains::Settled;
 pub use remains::remains;
 
 /// How long a writer waits for another process's: an append takes milliseconds, a backup program's lock some seconds.
@@ -94,14 +95,34 @@ impl Journal for SqliteJournal {
         self.with(|connection| entries::first_of_jobs(connection)).await
     }
 
+    async fn ends(&self) -> Result<Vec<JournalEntry>, JournalError> {
+        self.with(|connection| entries::last_of_jobs(connection)).await
+    }
+
+    async fn shown(&self) -> Result<Vec<JournalEntry>, JournalError> {
+        self.with(|connection| entries::shown_by_devices(connection))
+            .await
+    }
+
     async fn unfinished(&self) -> Result<Vec<JobId>, JournalError> {
         self.with(|connection| {
-            let last = entries::last_of_jobs(connection)?;
-            Ok(last
-                .into_iter()
-                .filter(|entry| !remains::settles(&entry.step))
-                .map(|entry| entry.job)
-                .collect())
+            // Only a job that replaced a claim can be done and leave one; most need not be read.
+            let replaced = entries::jobs_of_several_claims(connection)?;
+            let mut open = Vec::new();
+            for last in entries::last_of_jobs(connection)? {
+                let settled = match Settled::from(&last.step) {
+                    Settled::Yes => true,
+                    Settled::No => false,
+                    Settled::Done => {
+                        !replaced.contains(&last.job)
+                            || remains(&entries::of_job(connection, last.job)?).is_empty()
+                    }
+                };
+                if !settled {
+                    open.push(last.job);
+                }
+            }
+            Ok(open)
         })
         .await
     }
@@ -154,7 +175,7 @@ fn storage_at(path: &Path, error: &std::io::Error) -> JournalError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use commission::claim::Purpose;
+    use commission::claim::{ClaimId, CleanupHandle, Purpose};
     use commission::device::DialectKind;
     use commission::fault::FaultRecord;
     use commission::flow::{OutcomeRecord, Stage};
@@ -169,12 +190,17 @@ mod tests {
     }
 
     fn started() -> Step {
+        begun(None)
+    }
+
+    fn begun(site: Option<&str>) -> Step {
         Step::Started {
             peripheral: commission::gatt::PeripheralId("hci0/dev_24_0A".into()),
             name: "PROV_1".into(),
             dialect: DialectKind::Espressif,
             serial: None,
             purpose: Purpose::New,
+            site: site.map(str::to_owned),
         }
     }
 
@@ -212,6 +238,31 @@ mod tests {
         assert!(entries.iter().all(|entry| entry.at.0 >= before));
         assert_eq!(journal.verify().await, Ok(3));
         assert_eq!(journal.entries(job(9)).await, Ok(vec![]));
+    }
+
+    /// An entry as it was written before steps had a site, with its hash.
+    const BEFORE_SITES: &str = r#"
+        INSERT INTO entries VALUES (1, '00000000-0000-0000-0000-000000000001', 1760000000, 'ann',
+            '{"step":"started","peripheral":"hci0/dev_24_0A","name":"PROV_1","dialect":"espressif","serial":null,"purpose":"new"}',
+            zeroblob(32), x'5c4b3373be6e7195dc93db84cd57463c05da38c2049af11ed20b71f7a4b81ac1')"#;
+
+    #[tokio::test]
+    async fn a_journal_from_before_there_were_sites_is_untouched_and_goes_on_with_sites() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = open(&dir);
+        let old = Connection::open(dir.path().join("data/journal.sqlite")).unwrap();
+        old.execute(BEFORE_SITES, []).unwrap();
+        let at_a_site = begun(Some("Harbour 7"));
+        journal.append(job(2), "ann", &at_a_site).await.unwrap();
+        assert_eq!(journal.verify().await, Ok(2));
+        let steps: Vec<Step> = journal
+            .jobs()
+            .await
+            .unwrap()
+            .into_iter()
+            .map(|first| first.step)
+            .collect();
+        assert_eq!(steps, [at_a_site, started()]);
     }
 
     #[tokio::test]
@@ -252,6 +303,40 @@ mod tests {
             Ok(vec![job(2), job(3), job(4), job(5)]),
             "a job taken up again is open again"
         );
+    }
+
+    #[tokio::test]
+    async fn a_done_job_is_open_as_long_as_a_claim_that_it_replaced_is_not_undone() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = open(&dir);
+        let cleanup = |number| CleanupHandle(format!("/v1/claims/{number}/retire"));
+        let claimed = |number| Step::Claimed {
+            claim: ClaimId(format!("clm_{number}")),
+            cleanup: cleanup(number),
+            issued_at: UnixTime(1000),
+        };
+        let retired = || Step::Retired { cleanup: cleanup(1) };
+        for (number, steps) in [
+            (1, vec![claimed(1), done()]),
+            (2, vec![claimed(1), claimed(2), done()]),
+            (3, vec![claimed(1), claimed(2), retired(), done()]),
+        ] {
+            for step in [vec![started()], steps].concat() {
+                journal.append(job(number), "ann", &step).await.unwrap();
+            }
+        }
+        assert_eq!(journal.unfinished().await, Ok(vec![job(2)]));
+
+        for step in [started(), retired()] {
+            journal.append(job(2), "ann", &step).await.unwrap();
+        }
+        assert_eq!(
+            journal.unfinished().await,
+            Ok(vec![job(2)]),
+            "its end is to be written"
+        );
+        journal.append(job(2), "ann", &done()).await.unwrap();
+        assert_eq!(journal.unfinished().await, Ok(vec![]));
     }
 
     #[tokio::test]

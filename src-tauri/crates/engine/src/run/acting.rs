@@ -16,6 +16,7 @@ impl Driver {
     pub(super) fn act(&mut self, job: JobId, action: Action) {
         match action {
             Action::Record(step) => {
+                self.show_step(job, &step);
                 let journal = Arc::clone(&self.parts.journal);
                 let person = self.parts.person.clone();
                 self.later(job, async move {
@@ -41,7 +42,7 @@ impl Driver {
                     let checked =
                         tokio::task::spawn_blocking(move || identity::check(&proof, &makers, now)).await;
                     Input::IdentityChecked(checked.unwrap_or_else(|error| {
-                        Err(commission::device::IdentityFault::Unreadable(error.to_string()))
+                        Err(commission::device::IdentityFault::Unchecked(error.to_string()))
                     }))
                 });
             }
@@ -126,11 +127,7 @@ impl Driver {
             .filter(|held| held.generation == generation)
         else {
             // The job gave up meanwhile; the device must not stay connected for nobody.
-            let parting = Parting::begin(&self.parting);
-            self.goodbyes.spawn(async move {
-                link.disconnect().await;
-                drop(parting);
-            });
+            self.say_goodbye(link);
             return;
         };
         let (lost, wakes, table) = (link.lost(), self.wakes.clone(), link.table().clone());
@@ -153,15 +150,22 @@ impl Driver {
             return;
         };
         match held.link {
-            Some(link) => {
-                let parting = Parting::begin(&self.parting);
-                self.goodbyes.spawn(async move {
-                    link.disconnect().await;
-                    drop(parting);
-                });
-            }
+            Some(link) => self.say_goodbye(link),
             None => held.attempt.abort(),
         }
+    }
+
+    /// The order to the stack is waited for at the end of the program; that it is carried out only by who needs the
+    /// link's place.
+    pub(super) fn say_goodbye(&mut self, link: Arc<dyn Link>) {
+        let parting = Parting::begin(&self.parting);
+        self.goodbyes.spawn(async move {
+            link.disconnect().await;
+            tokio::spawn(async move {
+                link.over().await;
+                drop(parting);
+            });
+        });
     }
 
     fn gatt(&mut self, job: JobId, op: GattOp) {

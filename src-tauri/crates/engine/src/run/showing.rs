@@ -4,22 +4,36 @@ use std::sync::Arc;
 
 use commission::evidence::{Evidence, Fact};
 use commission::fault::Fault;
-use commission::flow::{Event, JobId, Outcome, OutcomeRecord, Stage};
+use commission::flow::{Event, JobId, Outcome, OutcomeRecord, Stage, Step};
 use commission::gatt::LinkError;
 use commission::time::Moment;
 
 use super::{Driver, PUBLISH_PACE};
 use crate::failure::Failure;
+use crate::request::{Order, Target};
 use crate::view::{
     ClaimView, Happening, JobState, JobView, NearbyView, ProofView, ProofsView, StageView, What,
 };
 
 impl Driver {
-    pub(super) fn show_ordered(&mut self, id: JobId, name: String, serial: Option<String>) {
-        let shown = JobView::new(id, name, serial);
-        match self.view.jobs.iter_mut().find(|job| job.id == id) {
+    pub(super) fn show_ordered(&mut self, shown: JobView) {
+        match self.view.jobs.iter_mut().find(|job| job.id == shown.id) {
             Some(job) => *job = shown,
             None => self.view.jobs.push(shown),
+        }
+        self.mark_changed();
+    }
+
+    /// What a step of a job settles before any evidence comes: with which device it goes on, and which network is
+    /// written to it.
+    pub(super) fn show_step(&mut self, id: JobId, step: &Step) {
+        let Some(job) = self.view.jobs.iter_mut().find(|job| job.id == id) else {
+            return;
+        };
+        match step {
+            Step::Started { peripheral, .. } => job.peripheral = Some(peripheral.clone()),
+            Step::WritingSettings { ssid } => job.network = Some(ssid.clone()),
+            _ => return,
         }
         self.mark_changed();
     }
@@ -100,8 +114,30 @@ impl Driver {
     pub(super) fn publish_when_due(&mut self, now: Moment) {
         if self.publish_at.is_some_and(|moment| moment <= now) {
             self.publish_at = None;
-            self.publish.send_replace(Arc::new(self.view.clone()));
+            let mut view = self.view.clone();
+            for job in &mut view.jobs {
+                // Nothing happens to it until a link is free, so no event says so.
+                if job.state == JobState::Working && self.batch.is_waiting(job.id) {
+                    job.state = JobState::Waiting;
+                }
+            }
+            self.publish.send_replace(Arc::new(view));
         }
+    }
+}
+
+/// A job as it was ordered.
+pub(super) fn ordered(id: JobId, name: String, order: &Order) -> JobView {
+    let serial = order.serial.as_ref().map(ToString::to_string);
+    JobView {
+        peripheral: match &order.target {
+            Target::Peripheral(peripheral) => Some(peripheral.clone()),
+            Target::Name(_) => None,
+        },
+        site: order.site.clone(),
+        network: order.network.as_ref().map(|network| String::from(&network.ssid)),
+        purpose: Some(order.purpose),
+        ..JobView::new(id, name, serial)
     }
 }
 
@@ -129,7 +165,10 @@ fn apply(job: &mut JobView, event: &Event, at_ms: u64) -> Option<What> {
         Event::Capabilities(capabilities) => Some(What::Capabilities {
             summary: capabilities.summary.clone(),
         }),
-        Event::Networks(_) => None,
+        Event::Networks(seen) => {
+            job.networks = seen.iter().map(Into::into).collect();
+            None
+        }
         Event::Claim { id, expires } => {
             job.claim = Some(ClaimView {
                 id: id.0.clone(),
@@ -183,7 +222,7 @@ fn finish(job: &mut JobView, outcome: &Outcome, at_ms: u64) -> What {
         }
         Outcome::Unknown { fault, .. } => {
             job.state = JobState::Unknown;
-            Some(Failure::from(fault))
+            Some(Failure::unknown(fault))
         }
     };
     job.failure.clone_from(&failure);
@@ -213,7 +252,12 @@ fn prove(proofs: &mut ProofsView, evidence: &Evidence, at_ms: u64) {
 
 fn learn(job: &mut JobView, evidence: &Evidence) {
     match &evidence.fact {
-        Fact::IdentityProven { identity } => job.serial = Some(identity.serial.as_str().to_owned()),
+        Fact::PossessionProven { scheme } => job.scheme = Some(scheme.clone()),
+        Fact::IdentityProven { identity } => {
+            job.serial = Some(identity.serial.as_str().to_owned());
+            job.model = Some(identity.model.clone());
+            job.firmware = Some(identity.firmware.to_string());
+        }
         Fact::Registered { thing, principal } | Fact::SeenOnline { thing, principal } => {
             if thing.is_some() {
                 job.thing.clone_from(thing);

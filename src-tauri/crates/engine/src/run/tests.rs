@@ -4,18 +4,16 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
-use commission::claim::{Claim, ClaimId, ClaimRequest, CleanupHandle, Purpose};
-use commission::device::Serial;
-use commission::evidence::{Observation, Snapshot, Thing};
-use commission::fault::CloudError;
-use commission::flow::{OutcomeRecord, Stage};
+use commission::claim::Purpose;
+use commission::flow::{OutcomeRecord, Stage, Step};
 use commission::gatt::GattOp;
 use std::pin::Pin;
 use uuid::Uuid;
 
 use super::*;
+use crate::cloud::Nobody;
 use crate::fixtures::TestClock;
-use crate::ports::{Adapter, JournalError, Preflight};
+use crate::ports::{Adapter, JournalError};
 use crate::view::JobView;
 
 /// An air in which one device may be heard, and a stack that does as the test says.
@@ -88,49 +86,53 @@ impl Link for SlowLink {
         }
         self.0.given_back.store(true, Ordering::SeqCst);
     }
-}
 
-struct NoCloud;
-
-#[async_trait]
-impl Cloud for NoCloud {
-    async fn preflight(&self) -> Result<Preflight, CloudError> {
-        Err(CloudError::SignedOut)
-    }
-    async fn snapshot(&self, _: &Serial) -> Result<Snapshot, CloudError> {
-        Err(CloudError::SignedOut)
-    }
-    async fn issue(&self, _: &ClaimRequest) -> Result<Claim, CloudError> {
-        Err(CloudError::SignedOut)
-    }
-    async fn observe(&self, _: &ClaimId, _: u64) -> Result<Observation, CloudError> {
-        Err(CloudError::SignedOut)
-    }
-    async fn retire(&self, _: &CleanupHandle) -> Result<(), CloudError> {
-        Err(CloudError::SignedOut)
-    }
-    async fn deactivate(&self, _: &str, _: &str) -> Result<Thing, CloudError> {
-        Err(CloudError::SignedOut)
-    }
-    async fn release(&self, _: &str, _: &ClaimId) -> Result<(), CloudError> {
-        Err(CloudError::SignedOut)
+    /// As a stack that takes its time.
+    fn over(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(std::future::pending())
     }
 }
 
-/// Takes everything and remembers nothing.
-struct Forgetful;
+/// Takes everything, and remembers of each job up to this number only that it was begun, all of them with one device.
+#[derive(Default)]
+struct Forgetful {
+    jobs: u128,
+}
 
 #[async_trait]
 impl Journal for Forgetful {
     async fn append(&self, _: JobId, _: &str, _: &Step) -> Result<(), JournalError> {
         Ok(())
     }
-    async fn entries(&self, _: JobId) -> Result<Vec<JournalEntry>, JournalError> {
-        Ok(Vec::new())
+    async fn entries(&self, of: JobId) -> Result<Vec<JournalEntry>, JournalError> {
+        let begun = (1..=self.jobs).map(job).find(|job| *job == of);
+        let entry = begun.map(|job| JournalEntry {
+            number: 1,
+            job,
+            at: commission::time::UnixTime(0),
+            person: "anna".into(),
+            step: Step::Started {
+                peripheral: PeripheralId("one".into()),
+                name: "PROV_1".into(),
+                dialect: commission::device::DialectKind::Espressif,
+                serial: None,
+                purpose: Purpose::New,
+                site: None,
+            },
+        });
+        Ok(entry.into_iter().collect())
     }
     async fn jobs(&self) -> Result<Vec<JournalEntry>, JournalError> {
         Ok(Vec::new())
     }
+    async fn ends(&self) -> Result<Vec<JournalEntry>, JournalError> {
+        Ok(Vec::new())
+    }
+
+    async fn shown(&self) -> Result<Vec<JournalEntry>, JournalError> {
+        Ok(Vec::new())
+    }
+
     async fn unfinished(&self) -> Result<Vec<JobId>, JournalError> {
         Ok(Vec::new())
     }
@@ -155,11 +157,16 @@ struct Bench {
 
 impl Bench {
     fn new() -> Self {
+        Self::after(0)
+    }
+
+    /// After an earlier run that left so many jobs of one device.
+    fn after(jobs: u128) -> Self {
         let (air, clock) = (Arc::new(Air::default()), Arc::new(TestClock::default()));
         let engine = Engine::start(Parts {
             radio: Arc::new(SharedAir(Arc::clone(&air))),
-            cloud: Arc::new(NoCloud),
-            journal: Arc::new(Forgetful),
+            cloud: Arc::new(Nobody),
+            journal: Arc::new(Forgetful { jobs }),
             clock: clock.clone(),
             entropy: Box::new(Zeros),
             makers: Vec::new(),
@@ -216,6 +223,7 @@ impl Bench {
             pop: None,
             username: None,
             network: None,
+            site: Some("Hall 3".into()),
             purpose: Purpose::New,
         };
         self.engine
@@ -243,6 +251,23 @@ async fn an_engine_that_ends_right_after_an_order_ends_the_order_by_name() {
     let view = views.borrow().clone();
     let codes: Vec<_> = view.jobs.iter().map(code).collect();
     assert_eq!(codes, [Some("cancelled")]);
+}
+
+#[tokio::test]
+async fn a_job_shows_what_it_was_ordered_with_and_its_device_once_that_is_heard() {
+    let bench = Bench::new();
+    bench.commission(1);
+    let view = bench.until(|view| !view.jobs.is_empty() && view.listening).await;
+    let job = &view.jobs[0];
+    assert_eq!(
+        (job.site.as_deref(), job.purpose),
+        (Some("Hall 3"), Some(Purpose::New))
+    );
+    assert_eq!((&job.peripheral, &job.network), (&None, &None));
+    bench.hear().await;
+    let view = bench.until(|view| view.jobs[0].peripheral.is_some()).await;
+    assert_eq!(view.jobs[0].peripheral, Some(PeripheralId("one".into())));
+    bench.engine.shutdown().await;
 }
 
 #[tokio::test]
@@ -364,4 +389,70 @@ async fn a_job_in_work_is_not_begun_again() {
     assert_eq!(view.jobs.len(), 1);
     assert!(!view.jobs[0].stages.is_empty(), "its story is still told");
     bench.engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn jobs_of_one_device_that_an_earlier_run_left_are_taken_up_one_after_the_other() {
+    let bench = Bench::after(3);
+    bench.air.silent.store(true, Ordering::SeqCst);
+    for number in 1..=3 {
+        bench.engine.request(Request::Resume(job(number)));
+    }
+    let mut ended = Vec::new();
+    for number in 0..3 {
+        let air = Arc::clone(&bench.air);
+        bench
+            .until(|_| air.attempts.load(Ordering::SeqCst) > number)
+            .await;
+        let view = bench
+            .until(|view| {
+                view.jobs
+                    .iter()
+                    .any(|job| !job.is_over() && !job.stages.is_empty())
+            })
+            .await;
+        let linking: Vec<JobId> = view
+            .jobs
+            .iter()
+            .filter(|job| !job.is_over() && !job.stages.is_empty())
+            .map(|job| job.id)
+            .collect();
+        let [linking] = linking.as_slice() else {
+            panic!("one device, and several at it: {linking:?}");
+        };
+        ended.push(*linking);
+        bench.engine.request(Request::Cancel(*linking));
+        let linking = *linking;
+        bench
+            .until(|view| view.jobs.iter().any(|job| job.id == linking && job.is_over()))
+            .await;
+    }
+    ended.sort();
+    assert_eq!(ended, [job(1), job(2), job(3)]);
+    bench.engine.shutdown().await;
+}
+
+#[tokio::test]
+async fn a_job_that_waits_for_its_device_ends_with_the_engine_and_is_not_called_undone() {
+    let bench = Bench::after(2);
+    bench.air.silent.store(true, Ordering::SeqCst);
+    for number in 1..=2 {
+        bench.engine.request(Request::Resume(job(number)));
+    }
+    let air = Arc::clone(&bench.air);
+    bench.until(|_| air.attempts.load(Ordering::SeqCst) > 0).await;
+    bench
+        .until(|view| view.jobs.len() == 2 && view.jobs.iter().all(|job| job.name == "PROV_1"))
+        .await;
+    let views = bench.engine.views();
+    bench.engine.shutdown().await;
+    let view = views.borrow().clone();
+    let waiting = view.jobs.iter().find(|job| job.stages.is_empty()).unwrap();
+    assert!(
+        matches!(
+            &waiting.outcome,
+            Some(OutcomeRecord::Failed { undone: false, .. })
+        ),
+        "{waiting:?}"
+    );
 }

@@ -11,7 +11,7 @@ use url::Url;
 use x509_parser::pem::Pem;
 
 use super::document::{Document, ProfileError, ProfileProblem};
-use super::profile::{CloudSettings, Defaults, Maker, Profile, ProfileNetwork, SignIn};
+use super::profile::{CloudSettings, Defaults, Maker, Profile, ProfileNetwork, ProfileSite, SignIn};
 
 /// Longest name of an organisation, network list entry, maker or site, in characters.
 const LONGEST_NAME: usize = 64;
@@ -19,16 +19,18 @@ const LONGEST_NAME: usize = 64;
 const LINKS: (i64, i64) = (1, 16);
 /// Signal in dBm that a limit can sensibly name.
 const SIGNAL: (i64, i64) = (-100, 0);
+/// The numbers of a policy with their limits.
+const RANGES: [(&str, (i64, i64)); 2] = [("policy.links", LINKS), ("policy.weakest-network", SIGNAL)];
 /// Scopes asked for where the profile names none: identity, name, and a refresh token (OpenID Connect Core, 5.4, 11).
 pub(super) const SCOPES: [&str; 3] = ["openid", "profile", "offline_access"];
 /// The kinds of cloud that this version knows.
-pub(super) const CLOUDS: &str = "\"broker\"";
+pub(super) const CLOUDS: &str = "\"broker\" and \"aws-iot\"";
 
 /// Reads a parsed document as a profile.
 pub(super) fn profile(document: &mut Document<'_>) -> Result<Profile, ProfileError> {
     refuse_secrets(document)?;
     let cloud = document.take("cloud");
-    let raw: RawProfile = document.read()?;
+    let raw: RawProfile = document.read().map_err(in_range)?;
     let check = Check { document };
 
     check.name("name", &raw.name)?;
@@ -37,13 +39,21 @@ pub(super) fn profile(document: &mut Document<'_>) -> Result<Profile, ProfileErr
     check.policy(&raw.policy)?;
     let networks = check.networks(&raw.network)?;
     let makers = check.makers(raw.maker)?;
-    let defaults = check.defaults(raw.defaults, &networks)?;
+    let mut sites = check.sites(raw.site, &networks)?;
+    let defaults = check.defaults(raw.defaults, &networks, &sites)?;
+    if let (true, Some(name)) = (sites.is_empty(), &defaults.site) {
+        sites.push(ProfileSite {
+            name: name.clone(),
+            networks: None,
+        });
+    }
     Ok(Profile {
         name: raw.name,
         sign_in,
         cloud,
         policy: raw.policy,
         networks,
+        sites,
         makers,
         defaults,
     })
@@ -58,6 +68,8 @@ struct RawProfile {
     policy: Policy,
     #[serde(default)]
     network: Vec<RawNetwork>,
+    #[serde(default)]
+    site: Vec<RawSite>,
     #[serde(default)]
     maker: Vec<RawMaker>,
     #[serde(default)]
@@ -88,6 +100,15 @@ struct RawNetwork {
     ssid: String,
     #[serde(default)]
     hidden: bool,
+    #[serde(default)]
+    open: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct RawSite {
+    name: String,
+    networks: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -104,6 +125,17 @@ struct RawDefaults {
     site: Option<String>,
 }
 
+/// A number that its type cannot hold is out of its range too, which is narrower than what the type would allow.
+fn in_range(mut error: ProfileError) -> ProfileError {
+    let range = RANGES.into_iter().find(|(path, _)| *path == error.field);
+    if let (Some((_, (least, most))), ProfileProblem::Shape(why)) = (range, &error.problem)
+        && why.starts_with("invalid value")
+    {
+        error.problem = ProfileProblem::Range { least, most };
+    }
+    error
+}
+
 /// Looks at names alone, before anything else could quote a value.
 fn refuse_secrets(document: &Document<'_>) -> Result<(), ProfileError> {
     for path in document.paths() {
@@ -111,6 +143,7 @@ fn refuse_secrets(document: &Document<'_>) -> Result<(), ProfileError> {
         let problem = match name.replace('_', "-").as_str() {
             "passphrase" | "password" | "psk" | "wifi-password" => ProfileProblem::Passphrase,
             "client-secret" | "secret" => ProfileProblem::ClientSecret,
+            "access-key-id" | "secret-access-key" | "session-token" => ProfileProblem::AwsKey,
             _ => continue,
         };
         return Err(document.error(path, problem));
@@ -119,12 +152,12 @@ fn refuse_secrets(document: &Document<'_>) -> Result<(), ProfileError> {
 }
 
 /// The checks that go beyond the shape.
-struct Check<'d, 't> {
-    document: &'d Document<'t>,
+pub(super) struct Check<'d, 't> {
+    pub(super) document: &'d Document<'t>,
 }
 
 impl<'t> Check<'_, 't> {
-    fn fail<T>(&self, path: &str, problem: ProfileProblem) -> Result<T, ProfileError> {
+    pub(super) fn fail<T>(&self, path: &str, problem: ProfileProblem) -> Result<T, ProfileError> {
         Err(self.document.error(path, problem))
     }
 
@@ -139,7 +172,7 @@ impl<'t> Check<'_, 't> {
         }
     }
 
-    fn url(&self, path: &str, text: &str) -> Result<Url, ProfileError> {
+    pub(super) fn url(&self, path: &str, text: &str) -> Result<Url, ProfileError> {
         let url = Url::parse(text).map_err(|error| {
             self.document
                 .error(path, ProfileProblem::NotUrl(error.to_string()))
@@ -193,6 +226,7 @@ impl<'t> Check<'_, 't> {
                 }
                 Ok(CloudSettings::Broker { url, ca: raw.ca })
             }
+            Some("aws-iot") => Ok(CloudSettings::AwsIot(Box::new(self.aws(value)?))),
             Some(other) => self.fail(
                 "cloud.kind",
                 ProfileProblem::UnknownCloud {
@@ -208,14 +242,8 @@ impl<'t> Check<'_, 't> {
     }
 
     fn policy(&self, policy: &Policy) -> Result<(), ProfileError> {
-        for (path, value, (least, most)) in [
-            ("policy.links", i64::from(policy.links), LINKS),
-            (
-                "policy.weakest-network",
-                i64::from(policy.weakest_network),
-                SIGNAL,
-            ),
-        ] {
+        let values = [i64::from(policy.links), i64::from(policy.weakest_network)];
+        for ((path, (least, most)), value) in RANGES.into_iter().zip(values) {
             if !(least..=most).contains(&value) {
                 return self.fail(path, ProfileProblem::Range { least, most });
             }
@@ -226,7 +254,7 @@ impl<'t> Check<'_, 't> {
     fn networks(&self, raw: &[RawNetwork]) -> Result<Vec<ProfileNetwork>, ProfileError> {
         let mut seen = BTreeSet::new();
         let mut networks = Vec::new();
-        for (index, RawNetwork { ssid, hidden }) in raw.iter().enumerate() {
+        for (index, RawNetwork { ssid, hidden, open }) in raw.iter().enumerate() {
             let path = format!("network[{index}].ssid");
             if !seen.insert(ssid) {
                 return self.fail(&path, ProfileProblem::Twice(ssid.clone()));
@@ -238,9 +266,55 @@ impl<'t> Check<'_, 't> {
             networks.push(ProfileNetwork {
                 ssid,
                 hidden: *hidden,
+                open: *open,
             });
         }
         Ok(networks)
+    }
+
+    fn sites(
+        &self,
+        raw: Vec<RawSite>,
+        networks: &[ProfileNetwork],
+    ) -> Result<Vec<ProfileSite>, ProfileError> {
+        let mut seen = BTreeSet::new();
+        let mut sites = Vec::new();
+        for (index, RawSite { name, networks: own }) in raw.into_iter().enumerate() {
+            let path = format!("site[{index}].name");
+            self.name(&path, &name)?;
+            if !seen.insert(name.clone()) {
+                return self.fail(&path, ProfileProblem::Twice(name));
+            }
+            let networks = match own {
+                Some(own) => {
+                    Some(self.networks_of_site(&format!("site[{index}].networks"), own, networks)?)
+                }
+                None => None,
+            };
+            sites.push(ProfileSite { name, networks });
+        }
+        Ok(sites)
+    }
+
+    fn networks_of_site(
+        &self,
+        path: &str,
+        own: Vec<String>,
+        networks: &[ProfileNetwork],
+    ) -> Result<Vec<Ssid>, ProfileError> {
+        if own.is_empty() {
+            return self.fail(path, ProfileProblem::NoNetworks);
+        }
+        let mut ssids: Vec<Ssid> = Vec::new();
+        for (index, name) in own.into_iter().enumerate() {
+            let path = format!("{path}[{index}]");
+            match known(networks, &name) {
+                Some(ssid) if ssids.contains(ssid) => return self.fail(&path, ProfileProblem::Twice(name)),
+                Some(ssid) => ssids.push(ssid.clone()),
+                None => return self.fail(&path, ProfileProblem::UnknownNetwork(name)),
+            }
+        }
+        Ok(ssids)
     }
 
     fn makers(&self, raw: Vec<RawMaker>) -> Result<Vec<Maker>, ProfileError> {
@@ -259,14 +333,22 @@ impl<'t> Check<'_, 't> {
             .collect())
     }
 
-    fn defaults(&self, raw: RawDefaults, networks: &[ProfileNetwork]) -> Result<Defaults, ProfileError> {
+    fn defaults(
+        &self,
+        raw: RawDefaults,
+        networks: &[ProfileNetwork],
+        sites: &[ProfileSite],
+    ) -> Result<Defaults, ProfileError> {
         if let Some(site) = &raw.site {
             self.name("defaults.site", site)?;
+            if !sites.is_empty() && !sites.iter().any(|known| known.name == *site) {
+                return self.fail("defaults.site", ProfileProblem::UnknownSite(site.clone()));
+            }
         }
         let network = match raw.network {
             None => None,
-            Some(name) => match networks.iter().find(|it| it.ssid.as_bytes() == name.as_bytes()) {
-                Some(network) => Some(network.ssid.clone()),
+            Some(name) => match known(networks, &name) {
+                Some(ssid) => Some(ssid.clone()),
                 None => return self.fail("defaults.network", ProfileProblem::UnknownNetwork(name)),
             },
         };
@@ -277,18 +359,20 @@ impl<'t> Check<'_, 't> {
     }
 
     /// At least one certificate, nothing but certificates; `authority` where each must be allowed to sign.
-    fn certificates(&self, path: &str, pem: &str, authority: bool) -> Result<(), ProfileError> {
+    pub(super) fn certificates(&self, path: &str, pem: &str, authority: bool) -> Result<(), ProfileError> {
         let not = |why: String| self.document.error(path, ProfileProblem::NotCertificate(why));
         let mut count = 0;
         for block in Pem::iter_from_buffer(pem.as_bytes()) {
-            let block = block.map_err(|error| not(error.to_string()))?;
+            let block = block.map_err(|_| not("it is cut short or damaged".to_owned()))?;
             if block.label.ends_with("PRIVATE KEY") {
                 return self.fail(path, ProfileProblem::PrivateKey);
             }
             if block.label != "CERTIFICATE" {
                 return Err(not(format!("it holds a {}", block.label)));
             }
-            let certificate = block.parse_x509().map_err(|error| not(error.to_string()))?;
+            let certificate = block
+                .parse_x509()
+                .map_err(|_| not("what is between these lines is no certificate".to_owned()))?;
             if authority && !certificate.is_ca() {
                 return self.fail(path, ProfileProblem::NotAuthority);
             }
@@ -299,4 +383,12 @@ impl<'t> Check<'_, 't> {
         }
         Ok(())
     }
+}
+
+/// The network of this name.
+fn known<'n>(networks: &'n [ProfileNetwork], name: &str) -> Option<&'n Ssid> {
+    networks
+        .iter()
+        .map(|network| &network.ssid)
+        .find(|ssid| ssid.as_bytes() == name.as_bytes())
 }

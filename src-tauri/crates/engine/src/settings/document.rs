@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use commission::text::complaint;
 use serde::de::DeserializeOwned;
 use thiserror::Error;
 use toml::Spanned;
@@ -97,9 +98,15 @@ pub enum ProfileProblem {
     /// Something stands twice.
     #[error("{0:?} stands here twice; take one out")]
     Twice(String),
-    /// The default network is not in the list.
+    /// A network that is named elsewhere in the profile is not in its list.
     #[error("no [[network]] of this profile has the ssid {0:?}; add it, or name one of the list")]
     UnknownNetwork(String),
+    /// A site whose list of networks has none.
+    #[error("name a network here, or take the line out: a site without it has all networks of the profile")]
+    NoNetworks,
+    /// The default site is not in the list.
+    #[error("no [[site]] of this profile has the name {0:?}; add it, or name one of the list")]
+    UnknownSite(String),
     /// A kind of cloud that this version does not know.
     #[error("this version of Fieldkey does not know the cloud {kind:?}; it knows {known}")]
     UnknownCloud {
@@ -107,6 +114,26 @@ pub enum ProfileProblem {
         kind: String,
         /// What could stand there.
         known: &'static str,
+    },
+    /// A name of the cloud's that is not of its form.
+    #[error("this must be {0}")]
+    NotOfForm(&'static str),
+    /// Keys of AWS stand in the file.
+    #[error(
+        "a profile holds no keys of AWS, because it is passed around as a file; take this line out and replace that \
+         key: each installer gets keys of minutes by signing in"
+    )]
+    AwsKey,
+    /// A way to AWS keys that this version does not know.
+    #[error(
+        "this version of Fieldkey does not know the way {0:?} to AWS keys; it knows \"cognito\" and \"sts\""
+    )]
+    UnknownWay(String),
+    /// A field that belongs to another way.
+    #[error("way = {way:?} has no such field; take the line out")]
+    OtherWay {
+        /// The way that the file names.
+        way: String,
     },
     /// A number out of its range.
     #[error("this must be from {least} to {most}")]
@@ -210,7 +237,7 @@ impl<'t> Document<'t> {
             .places
             .iter()
             .flat_map(|place| [(place, &place.key), (place, &place.value)])
-            .filter(|(_, range)| !range.is_empty() && covers(range))
+            .filter(|(_, range)| !span.is_empty() && !range.is_empty() && covers(range))
             .min_by_key(|(_, range)| range.len())
             .map_or_else(String::new, |(place, _)| place.path.clone());
         let (line, column) = position(self.text, span.start);
@@ -218,7 +245,7 @@ impl<'t> Document<'t> {
             line,
             column,
             field,
-            problem: ProfileProblem::Shape(without_value(error.message())),
+            problem: ProfileProblem::Shape(complaint(error.message())),
         }
     }
 }
@@ -249,21 +276,6 @@ fn collect_value(path: String, key: Range<usize>, value: &Spanned<DeValue<'_>>, 
         key,
         value: value.span(),
     });
-}
-
-/// serde quotes the text that it found in the wrong place; a secret may stand in a wrong place too.
-fn without_value(message: &str) -> String {
-    match (message.find("string \""), message.rfind("\", expected")) {
-        (Some(start), Some(end)) if start < end => {
-            let (before, after) = (message.get(..start), message.get(end + 1..));
-            format!(
-                "{}a text{}",
-                before.unwrap_or_default(),
-                after.unwrap_or_default()
-            )
-        }
-        _ => message.to_owned(),
-    }
 }
 
 fn position(text: &str, offset: usize) -> (usize, usize) {

@@ -24,10 +24,10 @@ pub struct Home {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 pub enum HomeError {
     /// The variable is set to something that is no absolute path.
-    #[error("{HOME_VARIABLE} is {0:?}; set it to an absolute path, or unset it")]
+    #[error("{HOME_VARIABLE} is {0:?}, which is no absolute path")]
     Relative(PathBuf),
     /// The system names no home directory.
-    #[error("this system names no home directory; set {HOME_VARIABLE} to a directory for Fieldkey's files")]
+    #[error("this system names no home directory")]
     None,
 }
 

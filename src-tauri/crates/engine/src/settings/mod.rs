@@ -4,14 +4,17 @@
 //! directory where imported profiles are kept. Not in scope: secrets. A profile holds none, so that it can be mailed;
 //! passphrases and tokens are in the OS keyring ([`crate::vault`]).
 
+mod aws;
 mod check;
 mod document;
 mod home;
 mod profile;
 mod store;
 
+pub use aws::{AwsCredentials, AwsEndpoints, AwsSettings, HostPort, Strategy};
 pub use document::{ProfileError, ProfileProblem};
 pub(crate) use home::make_private_dir;
 pub use home::{HOME_VARIABLE, Home, HomeError, Work, WorkError};
-pub use profile::{CloudSettings, Defaults, Maker, Profile, ProfileNetwork, SignIn};
+pub use profile::{CloudSettings, Defaults, Maker, Profile, ProfileNetwork, ProfileSite, SignIn};
+pub(crate) use store::write_private;
 pub use store::{Profiles, StoreError};

@@ -5,6 +5,7 @@ use commission::policy::Policy;
 use serde::{Serialize, Serializer};
 use url::Url;
 
+use super::aws::AwsSettings;
 use super::check;
 use super::document::{Document, ProfileError, ProfileProblem};
 
@@ -24,6 +25,8 @@ pub struct Profile {
     pub policy: Policy,
     /// The networks that devices may be brought into.
     pub networks: Vec<ProfileNetwork>,
+    /// The sites, in the profile's order; none where it names none.
+    pub sites: Vec<ProfileSite>,
     /// The makers whose devices are trusted to prove an identity by certificate.
     pub makers: Vec<Maker>,
     /// What is taken where a person chooses nothing.
@@ -55,6 +58,18 @@ pub enum CloudSettings {
         /// Authorities trusted for it besides the usual ones, PEM.
         ca: Option<String>,
     },
+    /// `kind = "aws-iot"`: an AWS account, asked directly.
+    AwsIot(Box<AwsSettings>),
+}
+
+impl CloudSettings {
+    /// Where it is, for a person.
+    pub fn place(&self) -> String {
+        match self {
+            Self::Broker { url, .. } => url.to_string(),
+            Self::AwsIot(aws) => format!("AWS IoT, {}, template {}", aws.region, aws.template),
+        }
+    }
 }
 
 /// `[[network]]`: a network by name; its passphrase is in the keyring.
@@ -66,6 +81,26 @@ pub struct ProfileNetwork {
     pub ssid: Ssid,
     /// Whether it hides its name.
     pub hidden: bool,
+    /// Whether it is open, so that it has no passphrase.
+    pub open: bool,
+}
+
+/// `[[site]]`: a place of work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ProfileSite {
+    /// Its name, 1 to 64 characters.
+    pub name: String,
+    /// Which of the profile's networks it has, in its own order; all of them where none.
+    #[serde(serialize_with = "as_optional_texts")]
+    pub networks: Option<Vec<Ssid>>,
+}
+
+impl ProfileSite {
+    /// Whether it has this network of the profile.
+    pub fn has(&self, ssid: &Ssid) -> bool {
+        self.networks.as_ref().is_none_or(|own| own.contains(ssid))
+    }
 }
 
 /// `[[maker]]`: who vouches for the identity of devices.
@@ -85,7 +120,7 @@ pub struct Defaults {
     /// One of the profile's networks.
     #[serde(serialize_with = "as_optional_text")]
     pub network: Option<Ssid>,
-    /// The site.
+    /// One of the profile's sites.
     pub site: Option<String>,
 }
 
@@ -109,6 +144,50 @@ impl Profile {
         let mut document = Document::parse(text)?;
         check::profile(&mut document)
     }
+
+    /// The site of this name.
+    pub fn site(&self, name: &str) -> Option<&ProfileSite> {
+        self.sites.iter().find(|site| site.name == name)
+    }
+
+    /// The site that holds where nobody chooses one: the default, else the only one. Where there are several and no
+    /// default, none: a guess would be written down as if somebody had said it.
+    pub fn usual_site(&self) -> Option<&ProfileSite> {
+        match (&self.defaults.site, self.sites.as_slice()) {
+            (Some(name), _) => self.site(name),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        }
+    }
+
+    /// The networks of a site, or of all of them where none is meant, in the profile's order.
+    pub fn networks_of<'p>(
+        &'p self,
+        site: Option<&'p ProfileSite>,
+    ) -> impl Iterator<Item = &'p ProfileNetwork> {
+        self.networks
+            .iter()
+            .filter(move |network| site.is_none_or(|site| site.has(&network.ssid)))
+    }
+
+    /// The network that is joined at a site where nobody chooses one: the default where the site has it, else the only
+    /// one that the site lists.
+    pub fn usual_network<'p>(&'p self, site: Option<&'p ProfileSite>) -> Option<&'p Ssid> {
+        let default = self.defaults.network.as_ref();
+        default
+            .filter(|ssid| site.is_none_or(|site| site.has(ssid)))
+            .or_else(|| match site?.networks.as_deref() {
+                Some([only]) => Some(only),
+                _ => None,
+            })
+    }
+
+    /// What the profile says of the network of this name.
+    pub fn network(&self, name: &str) -> Option<&ProfileNetwork> {
+        self.networks
+            .iter()
+            .find(|network| network.ssid.as_bytes() == name.as_bytes())
+    }
 }
 
 fn as_text<S: Serializer>(ssid: &Ssid, serializer: S) -> Result<S::Ok, S::Error> {
@@ -118,6 +197,13 @@ fn as_text<S: Serializer>(ssid: &Ssid, serializer: S) -> Result<S::Ok, S::Error>
 fn as_optional_text<S: Serializer>(ssid: &Option<Ssid>, serializer: S) -> Result<S::Ok, S::Error> {
     match ssid {
         Some(ssid) => serializer.collect_str(ssid),
+        None => serializer.serialize_none(),
+    }
+}
+
+fn as_optional_texts<S: Serializer>(ssids: &Option<Vec<Ssid>>, serializer: S) -> Result<S::Ok, S::Error> {
+    match ssids {
+        Some(ssids) => serializer.collect_seq(ssids.iter().map(String::from)),
         None => serializer.serialize_none(),
     }
 }
@@ -189,7 +275,9 @@ site = "Hall 3"
         assert!(!profile.policy.allow_unencrypted);
         assert!(profile.networks[1].hidden);
         assert_eq!(profile.defaults.network, Some(Ssid::new("plant-iot").unwrap()));
-        let CloudSettings::Broker { url, ca } = profile.cloud;
+        let CloudSettings::Broker { url, ca } = profile.cloud else {
+            panic!("this is no broker");
+        };
         assert_eq!((url.as_str(), ca), ("https://claims.acme.example/v1/", None));
     }
 
@@ -336,6 +424,99 @@ site = "Hall 3"
                 11,
                 "defaults.network".into(),
                 ProfileProblem::UnknownNetwork("other".into())
+            )
+        );
+    }
+
+    /// `WHOLE` without its default site, with these sites.
+    fn at(sites: &str) -> String {
+        format!("{}\n{sites}", with("site = \"Hall 3\"\n", ""))
+    }
+
+    fn names<'p>(networks: impl Iterator<Item = &'p ProfileNetwork>) -> Vec<String> {
+        networks.map(|network| network.ssid.to_string()).collect()
+    }
+
+    #[test]
+    fn a_profile_without_sites_has_the_one_that_its_default_names_with_all_networks() {
+        let profile = Profile::parse(WHOLE).unwrap();
+        let hall = ProfileSite {
+            name: "Hall 3".into(),
+            networks: None,
+        };
+        assert_eq!(profile.sites, std::slice::from_ref(&hall));
+        assert_eq!(profile.usual_site(), Some(&hall));
+        assert_eq!(
+            names(profile.networks_of(Some(&hall))),
+            ["plant-iot", "plant-hidden"]
+        );
+        let none = Profile::parse(&at("")).unwrap();
+        assert_eq!((none.sites.len(), none.usual_site()), (0, None));
+        assert_eq!(names(none.networks_of(None)), ["plant-iot", "plant-hidden"]);
+    }
+
+    #[test]
+    fn a_site_has_the_networks_that_it_names_or_all_where_it_names_none() {
+        let sites = "[[site]]\nname = \"Pier\"\n[[site]]\nname = \"Hall\"\nnetworks = [\"plant-hidden\"]\n";
+        let profile = Profile::parse(&at(sites)).unwrap();
+        let (pier, hall) = (profile.site("Pier").unwrap(), profile.site("Hall").unwrap());
+        assert_eq!(
+            names(profile.networks_of(Some(pier))),
+            ["plant-iot", "plant-hidden"]
+        );
+        assert_eq!(names(profile.networks_of(Some(hall))), ["plant-hidden"]);
+        assert_eq!(profile.site("Quay"), None);
+        let usual = |site| profile.usual_network(Some(site)).map(ToString::to_string);
+        assert_eq!(usual(pier).as_deref(), Some("plant-iot"));
+        assert_eq!(usual(hall).as_deref(), Some("plant-hidden"), "it has no other");
+    }
+
+    #[test]
+    fn no_site_is_guessed_where_there_are_several_and_no_default() {
+        let two = "[[site]]\nname = \"Pier\"\n[[site]]\nname = \"Hall\"\n";
+        assert_eq!(Profile::parse(&at(two)).unwrap().usual_site(), None);
+        let one = Profile::parse(&at("[[site]]\nname = \"Pier\"\n")).unwrap();
+        assert_eq!(one.usual_site().map(|site| site.name.as_str()), Some("Pier"));
+    }
+
+    #[test]
+    fn sites_are_named_once_and_know_only_networks_of_the_profile() {
+        let site = |rest: &str| refusal(&at(&format!("[[site]]\nname = \"Pier\"\n{rest}")));
+        assert_eq!(
+            site("networks = [\"plant-iot\", \"other\"]"),
+            (
+                28,
+                26,
+                "site[0].networks[1]".into(),
+                ProfileProblem::UnknownNetwork("other".into())
+            )
+        );
+        assert_eq!(
+            site("networks = [\"plant-iot\", \"plant-iot\"]").3,
+            ProfileProblem::Twice("plant-iot".into())
+        );
+        assert_eq!(
+            site("networks = []"),
+            (28, 12, "site[0].networks".into(), ProfileProblem::NoNetworks)
+        );
+        let (line, _, field, problem) = site("[[site]]\nname = \"Pier\"");
+        assert_eq!(
+            (line, field.as_str(), problem),
+            (29, "site[1].name", ProfileProblem::Twice("Pier".into()))
+        );
+        assert_eq!(site("[[site]]\nname = \" \"").3, ProfileProblem::Empty);
+    }
+
+    #[test]
+    fn the_default_site_is_one_of_the_list_where_there_is_a_list() {
+        let text = format!("{WHOLE}\n[[site]]\nname = \"Pier\"\n");
+        assert_eq!(
+            refusal(&text),
+            (
+                25,
+                8,
+                "defaults.site".into(),
+                ProfileProblem::UnknownSite("Hall 3".into())
             )
         );
     }

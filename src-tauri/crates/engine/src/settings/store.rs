@@ -26,13 +26,13 @@ pub enum StoreError {
         reason: String,
     },
     /// Not a text.
-    #[error("{path} is not a text in UTF-8; ask for the profile again", path = .0.display())]
+    #[error("{path} is not a text in UTF-8", path = .0.display())]
     NotText(PathBuf),
     /// The profile is wrong.
     #[error("{0}")]
     Profile(#[from] ProfileError),
     /// A profile that was sound when imported and no longer is.
-    #[error("the stored profile {path} no longer reads ({error}); import it again", path = .path.display())]
+    #[error("the stored profile {path} no longer reads ({error})", path = .path.display())]
     Stored {
         /// Which file.
         path: PathBuf,
@@ -51,7 +51,7 @@ pub enum StoreError {
 
 fn there_is(known: &[String]) -> String {
     if known.is_empty() {
-        "import one first".to_owned()
+        "none is imported".to_owned()
     } else {
         format!("there is: {}", known.join(", "))
     }
@@ -187,7 +187,7 @@ fn read_text(path: &Path) -> Result<String, StoreError> {
 }
 
 /// Writes a file that only its owner can read, whole or not at all.
-fn write_private(path: &Path, text: &str) -> Result<(), StoreError> {
+pub(crate) fn write_private(path: &Path, text: &str) -> Result<(), StoreError> {
     let dir = path.parent().unwrap_or(path);
     let write = || {
         make_private_dir(dir)?;

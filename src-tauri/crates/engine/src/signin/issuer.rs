@@ -129,8 +129,18 @@ pub(super) struct Grant {
     pub(super) life: Duration,
     /// For more of it.
     pub(super) refresh: Option<Token>,
+    /// The issuer's statement about who signed in, for whoever checks it anew; absent where a renewal repeats none.
+    pub(super) identity: Option<IdentityToken>,
     /// Who signed in; absent where a renewal repeats no ID token (OpenID Connect Core 1.0, 12.2).
     pub(super) person: Option<Person>,
+}
+
+/// A checked ID token.
+#[derive(Clone)]
+pub(super) struct IdentityToken {
+    pub(super) token: Token,
+    /// How long it lives from when it was asked for, by the issuer's clock.
+    pub(super) life: Duration,
 }
 
 /// A sign-in that waits for the browser.
@@ -342,6 +352,7 @@ impl Issuer {
             }
             verified => verified,
         };
+        let (identity, person) = person.map_err(SignInError::from)?.unzip();
         Ok(Grant {
             access: Token::new(answer.access_token().secret().as_str()),
             asked,
@@ -350,11 +361,16 @@ impl Issuer {
                 .refresh_token()
                 .filter(|token| !token.secret().is_empty())
                 .map(|token| Token::new(token.secret().as_str())),
-            person: person.map_err(SignInError::from)?,
+            identity,
+            person,
         })
     }
 
-    fn verify(&self, answer: &TokenAnswer, expect: &Expect<'_>) -> Result<Option<Person>, Unverified> {
+    fn verify(
+        &self,
+        answer: &TokenAnswer,
+        expect: &Expect<'_>,
+    ) -> Result<Option<(IdentityToken, Person)>, Unverified> {
         let Some(token) = answer.id_token() else {
             return match expect {
                 Expect::Renewal { known: true } => Ok(None),
@@ -404,7 +420,12 @@ impl Issuer {
             .map(|name| name.as_str())
             .or_else(|| claims.preferred_username().map(|name| name.as_str()))
             .unwrap_or(subject);
-        Ok(Some(Person {
+        let left = claims.expiration().timestamp().saturating_sub(issuers_now);
+        let identity = IdentityToken {
+            token: Token::new(token.to_string()),
+            life: Duration::from_secs(u64::try_from(left).unwrap_or(0)),
+        };
+        let person = Person {
             subject: subject.to_owned(),
             name: words(name),
             email: claims.email().map(|email| words(email.as_str())),
@@ -413,7 +434,8 @@ impl Issuer {
                 Some(OneOrMore::One(role)) => vec![role],
                 Some(OneOrMore::Other(_)) | None => Vec::new(),
             },
-        }))
+        };
+        Ok(Some((identity, person)))
     }
 
     fn metadata(&self) -> Arc<Metadata> {

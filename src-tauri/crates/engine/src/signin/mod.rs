@@ -19,6 +19,7 @@ mod issuer;
 mod loopback;
 #[cfg(test)]
 mod tests;
+mod want;
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -37,6 +38,7 @@ use self::callback::Callback;
 pub use self::error::{IdentityTokenFault, SignInError};
 use self::issuer::{Grant, Issuer};
 use self::loopback::Loopback;
+use self::want::{Identity, Want};
 use crate::cloud::broker::TokenSource;
 use crate::cloud::http::Exchange;
 use crate::ports::{Browser, BrowserError, Clock, Vault, VaultEntry, VaultError};
@@ -165,6 +167,7 @@ struct Live {
     /// From here on it is renewed.
     renew: Moment,
     refresh: Option<Token>,
+    identity: Option<Identity>,
     session: Session,
 }
 
@@ -185,6 +188,11 @@ impl SignIn {
             live: Mutex::default(),
             shown: watch::Sender::new(None),
         }))
+    }
+
+    /// The issuer, exactly as the profile writes it.
+    pub fn issuer(&self) -> &str {
+        &self.0.settings.issuer
     }
 
     /// The present session.
@@ -312,12 +320,7 @@ impl SignIn {
     /// # Errors
     /// [`SignInError::SignedOut`], [`SignInError::Ended`]; others where it cannot be renewed now.
     pub async fn access_token(&self) -> Result<Token, SignInError> {
-        if let Some(live) = &*self.0.live.lock().await
-            && self.0.clock.now() < live.renew
-        {
-            return Ok(live.access.clone());
-        }
-        self.renewed(Want::Lasting).await
+        self.token(Want::Lasting).await
     }
 
     /// Another token, since this one was refused before its time. Many may find that out at once; it is renewed once.
@@ -325,7 +328,25 @@ impl SignIn {
     /// # Errors
     /// As [`SignIn::access_token`].
     pub async fn another_token(&self, refused: &Token) -> Result<Token, SignInError> {
-        self.renewed(Want::OtherThan(refused.clone())).await
+        self.token(Want::OtherThan(refused.clone())).await
+    }
+
+    /// The issuer's signed statement about the person (the ID token), which lives for a while yet; renewed first where
+    /// needed. It is for a cloud that checks it anew and names this program as its audience, never for a person.
+    ///
+    /// # Errors
+    /// As [`SignIn::access_token`]; [`SignInError::NotOffered`] where a renewal brings no statement and the one before
+    /// is over, which an issuer may do (OpenID Connect Core 1.0, 12.2).
+    pub async fn identity_token(&self) -> Result<Token, SignInError> {
+        self.token(Want::Identity).await
+    }
+
+    /// Another statement, since this one was refused before its time.
+    ///
+    /// # Errors
+    /// As [`SignIn::identity_token`].
+    pub async fn another_identity_token(&self, refused: &Token) -> Result<Token, SignInError> {
+        self.token(Want::IdentityOtherThan(refused.clone())).await
     }
 
     /// Signs out: forgets the sign-in here first, then ends it at the issuer.
@@ -369,11 +390,21 @@ impl SignIn {
             .clone()
             .ok_or(SignInError::Identity(IdentityTokenFault::Missing))?;
         let _hold = self.0.vault.hold(&self.0.entry()).await;
-        let begun = self.0.keep(grant, person, None).await;
+        let begun = self.0.keep(grant, person, None, None).await;
         let session = begun.session.clone();
         *live = Some(begun);
         self.0.show(Some(session.clone()));
         Ok(session)
+    }
+
+    /// The token that there is, where it does; else one after a renewal.
+    async fn token(&self, want: Want) -> Result<Token, SignInError> {
+        if let Some(live) = &*self.0.live.lock().await
+            && let Some(token) = want.met_by(live, self.0.clock.now())
+        {
+            return Ok(token);
+        }
+        self.renewed(want).await
     }
 
     /// Renews, unless somebody else did while we waited for the lock.
@@ -383,11 +414,11 @@ impl SignIn {
             let mut live = inner.live.lock().await;
             let now = inner.clock.now();
             let current = live.as_ref().ok_or(SignInError::SignedOut)?;
-            if want.is_met_by(current, now) {
-                return Ok(current.access.clone());
+            if let Some(token) = want.met_by(current, now) {
+                return Ok(token);
             }
             // Due for renewal, and still good should that not be possible just now.
-            let spare = want.may_do_with(current, now).then(|| current.access.clone());
+            let spare = want.spare(current, now);
             let person = current.session.person.clone();
             let _hold = inner.vault.hold(&inner.entry()).await;
             let stored = match current.session.kept {
@@ -395,8 +426,8 @@ impl SignIn {
                 Kept::MemoryOnly(_) | Kept::NotRenewable => None,
             };
             let Some(refresh) = stored.or_else(|| current.refresh.clone()) else {
-                if let Some(access) = spare {
-                    return Ok(access);
+                if let Some(spare) = spare {
+                    return Ok(spare);
                 }
                 inner.drop_session(&mut live).await;
                 return Err(SignInError::Ended {
@@ -404,36 +435,17 @@ impl SignIn {
                 });
             };
             match inner.renew(&mut live, &refresh, Some(&person)).await {
-                Ok(live) => Ok(live.access.clone()),
+                Ok(live) => want
+                    .of(live, inner.clock.now())
+                    .ok_or_else(|| SignInError::NotOffered {
+                        issuer: inner.settings.issuer.clone(),
+                        what: "an ID token with each renewal, which the cloud needs; sign in again",
+                    }),
                 Err(error @ SignInError::Unreachable(_)) => spare.ok_or(error),
                 Err(error) => Err(error),
             }
         })
         .await
-    }
-}
-
-/// What a caller needs of an access token.
-enum Want {
-    /// It lives for a while yet.
-    Lasting,
-    /// The cloud refused this one.
-    OtherThan(Token),
-}
-
-impl Want {
-    fn is_met_by(&self, live: &Live, now: Moment) -> bool {
-        match self {
-            Self::Lasting => now < live.renew,
-            Self::OtherThan(refused) => live.access != *refused,
-        }
-    }
-
-    fn may_do_with(&self, live: &Live, now: Moment) -> bool {
-        match self {
-            Self::Lasting => now < live.session.expires,
-            Self::OtherThan(_) => false,
-        }
     }
 }
 
@@ -483,7 +495,11 @@ impl Inner {
                 let now = grant.person.clone().or_else(|| person.cloned());
                 let now = now.ok_or(SignInError::Identity(IdentityTokenFault::Missing))?;
                 let ours = person.is_none_or(|person| person.subject == now.subject);
-                let renewed = self.keep(grant, now, Some(&used)).await;
+                let earlier = live
+                    .as_ref()
+                    .filter(|_| ours)
+                    .and_then(|live| live.identity.clone());
+                let renewed = self.keep(grant, now, Some(&used), earlier).await;
                 if ours {
                     self.show(Some(renewed.session.clone()));
                     return Ok(live.insert(renewed));
@@ -513,8 +529,14 @@ impl Inner {
     }
 
     /// Keeps what was granted in the keyring, before anybody uses it. `used` is the refresh token that it cost, which
-    /// stays good at issuers that do not rotate.
-    async fn keep(&self, grant: Grant, person: Person, used: Option<&Token>) -> Live {
+    /// stays good at issuers that do not rotate; `earlier` the ID token that holds on where no new one came.
+    async fn keep(
+        &self,
+        grant: Grant,
+        person: Person,
+        used: Option<&Token>,
+        earlier: Option<Identity>,
+    ) -> Live {
         let refresh = grant.refresh.or_else(|| used.cloned());
         let kept = match &refresh {
             None => {
@@ -535,6 +557,10 @@ impl Inner {
             access: grant.access,
             renew: grant.asked + (grant.life - MARGIN.min(grant.life / 5)),
             refresh,
+            identity: grant
+                .identity
+                .map(|identity| Identity::of(&identity, grant.asked))
+                .or(earlier),
             session: Session {
                 person,
                 expires: grant.asked + grant.life,

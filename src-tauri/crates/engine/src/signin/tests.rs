@@ -1,6 +1,7 @@
 //! How a session lives on: renewal by one for all, rotation, the keyring's troubles, the end. The ways in are tested
 //! with the sandbox's issuer.
 
+use super::issuer::IdentityToken;
 use super::*;
 use crate::cloud::http::{Answer, HttpError};
 use crate::fixtures::{Script, TestClock, TestVault, answer};
@@ -16,6 +17,10 @@ impl SignIn {
             asked: self.0.clock.now(),
             life: LIFE,
             refresh: Some(refresh),
+            identity: Some(IdentityToken {
+                token: Token::new("i0"),
+                life: LIFE,
+            }),
             person: Some(Person {
                 subject: "anna".into(),
                 name: "Anna".into(),
@@ -315,6 +320,7 @@ async fn an_unrenewable_session_lasts_as_long_as_its_token() {
         asked: bench.clock.now(),
         life: LIFE,
         refresh: None,
+        identity: None,
         person: bench.signin.session().map(|session| session.person),
     };
     let session = bench.signin.begin(grant).await.unwrap();
@@ -370,4 +376,38 @@ async fn nobody_in_front_of_the_browser_ends_in_time() {
         .with_browser(Arc::new(Ignored), &tell, std::future::pending())
         .await;
     assert_eq!(ended, Err(SignInError::TimedOut));
+}
+
+#[tokio::test]
+async fn an_id_token_holds_on_over_renewals_that_bring_none_and_then_asks_for_a_sign_in() {
+    let bench = Bench::new([tokens("a1", "r1"), tokens("a2", "r2"), tokens("a3", "r3")]).await;
+    assert_eq!(bench.signin.identity_token().await, Ok(Token::new("i0")));
+    assert_eq!(bench.renewals(), 0);
+    bench.clock.advance(LIFE - Duration::from_secs(30));
+    assert_eq!(bench.signin.identity_token().await, Ok(Token::new("i0")));
+    assert_eq!(bench.renewals(), 1);
+    bench.clock.advance(Duration::from_secs(30));
+    let over = bench.signin.identity_token().await;
+    assert!(matches!(over, Err(SignInError::NotOffered { .. })), "{over:?}");
+    assert_eq!(bench.signin.access_token().await, Ok(Token::new("a2")));
+}
+
+#[tokio::test]
+async fn an_id_token_that_was_refused_is_not_handed_out_again() {
+    let bench = Bench::new([tokens("a1", "r1")]).await;
+    let other = bench.signin.another_identity_token(&Token::new("i0")).await;
+    assert!(matches!(other, Err(SignInError::NotOffered { .. })), "{other:?}");
+    let earlier = bench
+        .signin
+        .another_identity_token(&Token::new("an earlier one"))
+        .await;
+    assert_eq!(earlier, Ok(Token::new("i0")));
+    assert_eq!(bench.renewals(), 1);
+}
+
+#[tokio::test]
+async fn nobody_has_an_id_token_before_signing_in() {
+    let bench = Bench::new([]).await;
+    bench.signin.sign_out().await.unwrap();
+    assert_eq!(bench.signin.identity_token().await, Err(SignInError::SignedOut));
 }

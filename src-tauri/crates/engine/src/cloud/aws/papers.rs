@@ -1,0 +1,250 @@
+//! What an account has to be given before Fieldkey can work in it: policies, template and hook, ready to be pasted.
+//!
+//! Not here: giving it. Who sets an account up does that with their own tools, and sees what they do.
+
+use serde::Serialize;
+use serde_json::{Value, json};
+
+use super::operation::Role;
+use super::policy::Account;
+use crate::settings::{AwsCredentials, AwsSettings};
+
+/// The policy that devices get, by name.
+const DEVICE_POLICY: &str = "fieldkey-device";
+const HOOK: &str = include_str!("hook.py");
+/// Where the hook keeps which claim was used for what.
+const CLAIMS_TABLE: &str = "fieldkey-claims";
+/// Where it looks whether a device may be registered.
+const DEVICES_TABLE: &str = "fieldkey-devices";
+
+/// One paper.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Paper {
+    /// What it is called.
+    pub part: Part,
+    /// What it is for and where it goes.
+    pub about: String,
+    /// Its text.
+    pub text: String,
+}
+
+/// The papers of an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Part {
+    /// Whom the role of installers trusts.
+    Trust,
+    /// What an installer may do.
+    Installer,
+    /// What support staff may do.
+    Support,
+    /// The provisioning template.
+    Template,
+    /// What a device may do under its permanent identity.
+    Device,
+    /// The pre-provisioning hook.
+    Hook,
+    /// What the hook may do.
+    HookRole,
+}
+
+impl Part {
+    /// All of them, in the order in which an account is set up.
+    pub const ALL: [Self; 7] = [
+        Self::Trust,
+        Self::Installer,
+        Self::Support,
+        Self::Device,
+        Self::Template,
+        Self::Hook,
+        Self::HookRole,
+    ];
+}
+
+/// The issuer as IAM has to know it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// Its address.
+    pub address: String,
+    /// What it calls this program: the audience of ID tokens.
+    pub client: String,
+}
+
+/// Makes a paper for this profile and account.
+pub fn paper(part: Part, settings: &AwsSettings, issuer: &Issuer, account: &Account) -> Paper {
+    let (about, text) = match part {
+        Part::Trust => (
+            trust_about(settings),
+            pretty(&trust(settings, issuer, account)),
+        ),
+        Part::Installer => (
+            "IAM policy of the role that installers get: claims for one template, and looking on.".to_owned(),
+            pretty(&account.policy(Role::Installer)),
+        ),
+        Part::Support => (
+            "IAM policy of the role that support staff get: the same, and switching certificates off. IAM cannot keep \
+             it to certificates of one device; Fieldkey does, and whoever has this role could go round it."
+                .to_owned(),
+            pretty(&account.policy(Role::Support)),
+        ),
+        Part::Template => (
+            format!(
+                "Body of the provisioning template {}. Create it with type FLEET_PROVISIONING, switch it on (it is off \
+                 unless you do), give it the hook, and a provisioning role that trusts iot.amazonaws.com and has the \
+                 managed policy AWSIoTThingsRegistration.",
+                account.template
+            ),
+            pretty(&template(account)),
+        ),
+        Part::Device => (
+            format!(
+                "AWS IoT policy {DEVICE_POLICY}, which the template gives each device: its own topics and no others. \
+                 Put your own topics in place of dt/ and cmd/."
+            ),
+            pretty(&device(account)),
+        ),
+        Part::Hook => (
+            format!(
+                "Pre-provisioning hook, a Lambda function in Python (handler: hook.handler). Set its environment: \
+                 CLAIMS_TABLE={CLAIMS_TABLE}, DEVICES_TABLE={DEVICES_TABLE}. Its resource policy must let \
+                 iot.amazonaws.com invoke it; it has five seconds to answer."
+            ),
+            HOOK.to_owned(),
+        ),
+        Part::HookRole => (
+            "IAM policy of the hook's own role. A hook that lacks it refuses every device.".to_owned(),
+            pretty(&hook_role(account)),
+        ),
+    };
+    Paper { part, about, text }
+}
+
+fn trust_about(settings: &AwsSettings) -> String {
+    match settings.credentials {
+        AwsCredentials::Cognito { .. } => {
+            "Trust policy of the roles that the identity pool gives: register the issuer as an OpenID Connect provider in \
+             IAM, and the pool with it."
+        }
+        AwsCredentials::Sts { .. } => {
+            "Trust policy of the role: register the issuer as an OpenID Connect provider in IAM first."
+        }
+    }
+    .to_owned()
+}
+
+fn trust(settings: &AwsSettings, issuer: &Issuer, account: &Account) -> Value {
+    let (provider, conditions) = match &settings.credentials {
+        AwsCredentials::Cognito { identity_pool } => (
+            "cognito-identity.amazonaws.com".to_owned(),
+            json!({
+                "StringEquals": {"cognito-identity.amazonaws.com:aud": identity_pool},
+                "ForAnyValue:StringLike": {"cognito-identity.amazonaws.com:amr": "authenticated"}
+            }),
+        ),
+        AwsCredentials::Sts { .. } => {
+            let name = issuer.address.strip_prefix("https://").unwrap_or(&issuer.address);
+            let (mut equal, audience) = (serde_json::Map::new(), format!("{name}:aud"));
+            equal.insert(audience, Value::String(issuer.client.clone()));
+            let Account {
+                partition, account, ..
+            } = account;
+            (
+                format!("arn:{partition}:iam::{account}:oidc-provider/{name}"),
+                json!({ "StringEquals": equal }),
+            )
+        }
+    };
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [{
+            "Effect": "Allow",
+            "Principal": {"Federated": provider},
+            "Action": "sts:AssumeRoleWithWebIdentity",
+            "Condition": conditions
+        }]
+    })
+}
+
+/// A template that takes a device in again, too: attributes of an earlier owner or site are replaced.
+fn template(account: &Account) -> Value {
+    let serial = json!({ "Ref": "SerialNumber" });
+    let name = match account.things.split_once('*') {
+        Some(("", "")) | None => serial.clone(),
+        Some((head, tail)) => json!({ "Fn::Join": ["", [head, serial.clone(), tail]] }),
+    };
+    json!({
+        "Parameters": {"SerialNumber": {"Type": "String"}},
+        "Resources": {
+            "thing": {
+                "Type": "AWS::IoT::Thing",
+                "OverrideSettings": {"AttributePayload": "REPLACE", "ThingTypeName": "REPLACE", "ThingGroups": "REPLACE"},
+                "Properties": {"ThingName": name, "AttributePayload": {"serial": serial}}
+            },
+            "certificate": {
+                "Type": "AWS::IoT::Certificate",
+                "Properties": {"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "Active"}
+            },
+            "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": DEVICE_POLICY}}
+        }
+    })
+}
+
+fn device(account: &Account) -> Value {
+    const THING: &str = "${iot:Connection.Thing.ThingName}";
+    let topics = |kind: &str, topics: &[&str]| -> Vec<String> {
+        topics
+            .iter()
+            .map(|topic| account.resource(kind, &topic.replace("{thing}", THING)))
+            .collect()
+    };
+    let heard = [
+        "cmd/{thing}/*",
+        "$aws/things/{thing}/shadow/*",
+        "$aws/things/{thing}/jobs/*",
+    ];
+    let said = [
+        "dt/{thing}/*",
+        "$aws/things/{thing}/shadow/*",
+        "$aws/things/{thing}/jobs/*",
+    ];
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": "iot:Connect",
+                "Resource": account.resource("client", THING),
+                "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}
+            },
+            {"Effect": "Allow", "Action": "iot:Publish", "Resource": topics("topic", &said)},
+            {"Effect": "Allow", "Action": "iot:Receive", "Resource": topics("topic", &heard)},
+            {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": topics("topicfilter", &heard)}
+        ]
+    })
+}
+
+fn hook_role(account: &Account) -> Value {
+    let Account {
+        partition,
+        region,
+        account,
+        ..
+    } = account;
+    let table = |name: &str| format!("arn:{partition}:dynamodb:{region}:{account}:table/{name}");
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "dynamodb:PutItem", "Resource": table(CLAIMS_TABLE)},
+            {"Effect": "Allow", "Action": "dynamodb:GetItem", "Resource": table(DEVICES_TABLE)},
+            {
+                "Effect": "Allow",
+                "Action": ["logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents"],
+                "Resource": format!("arn:{partition}:logs:{region}:{account}:log-group:/aws/lambda/*")
+            }
+        ]
+    })
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}

@@ -1,0 +1,418 @@
+//! The provisioning template as far as it can be known before a claim is spent: whether it is on, what it wants of a
+//! device, and what it will do with a thing that is there already.
+//!
+//! Not here: running it. AWS does that when the device registers, and what is told here is told only where it is sure.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::ports::TemplateParameter;
+
+/// What a parameter for the serial number may be called; compared without case and signs.
+const SERIALS: [&str; 4] = ["serialnumber", "serial", "deviceserial", "deviceserialnumber"];
+/// The name for it where the template may not be read.
+pub(super) const USUAL_SERIAL: &str = "SerialNumber";
+
+/// The answer of DescribeProvisioningTemplate.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct TemplateAnswer {
+    pub(super) template_name: String,
+    #[serde(default)]
+    template_arn: Option<String>,
+    /// Off unless somebody switched it on.
+    #[serde(default)]
+    pub(super) enabled: bool,
+    template_body: String,
+    #[serde(default)]
+    pre_provisioning_hook: Option<Value>,
+    #[serde(default, rename = "type")]
+    kind: Option<String>,
+}
+
+/// A template that was read.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Plan {
+    pub(super) enabled: bool,
+    /// The account, as the template's own name tells it.
+    pub(super) account: Option<String>,
+    hook: bool,
+    jitp: bool,
+    pub(super) parameters: Vec<TemplateParameter>,
+    thing: Option<ThingPlan>,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+struct ThingPlan {
+    name: Option<Value>,
+    attributes: Map<String, Value>,
+    /// Whether attributes of a thing that is there may change.
+    gives_way: bool,
+}
+
+impl TemplateAnswer {
+    /// # Errors
+    /// What is wrong with its body.
+    pub(super) fn plan(&self) -> Result<Plan, String> {
+        let body: Value = serde_json::from_str(&self.template_body)
+            .map_err(|_| "the template's body is no JSON".to_owned())?;
+        let things = body
+            .get("Resources")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flat_map(Map::values);
+        let thing = things
+            .filter(|resource| resource.get("Type").and_then(Value::as_str) == Some("AWS::IoT::Thing"))
+            .map(ThingPlan::read)
+            .next();
+        Ok(Plan {
+            enabled: self.enabled,
+            account: self
+                .template_arn
+                .as_deref()
+                .and_then(|arn| arn.split(':').nth(4))
+                .filter(|account| !account.is_empty())
+                .map(str::to_owned),
+            hook: self
+                .pre_provisioning_hook
+                .as_ref()
+                .is_some_and(|hook| !hook.is_null()),
+            jitp: self.kind.as_deref() == Some("JITP"),
+            parameters: parameters(&body),
+            thing,
+        })
+    }
+}
+
+impl ThingPlan {
+    fn read(resource: &Value) -> Self {
+        let properties = resource.get("Properties");
+        let rule = resource
+            .get("OverrideSettings")
+            .and_then(|rules| rules.get("AttributePayload"));
+        Self {
+            name: properties
+                .and_then(|properties| properties.get("ThingName"))
+                .cloned(),
+            attributes: properties
+                .and_then(|properties| properties.get("AttributePayload"))
+                .and_then(Value::as_object)
+                .cloned()
+                .unwrap_or_default(),
+            gives_way: matches!(
+                rule.and_then(Value::as_str),
+                Some("REPLACE" | "MERGE" | "DO_NOTHING")
+            ),
+        }
+    }
+}
+
+/// The parameters that somebody has to give; those of AWS itself come from the certificate.
+fn parameters(body: &Value) -> Vec<TemplateParameter> {
+    let all = body
+        .get("Parameters")
+        .and_then(Value::as_object)
+        .into_iter()
+        .flatten();
+    all.filter(|(name, _)| !name.starts_with("AWS::"))
+        .map(|(name, parameter)| {
+            let default = parameter
+                .get("Default")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
+            TemplateParameter {
+                name: name.clone(),
+                required: default.is_none(),
+                default,
+            }
+        })
+        .collect()
+}
+
+fn is_serial(parameter: &str) -> bool {
+    let plain: String = parameter
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|sign| sign.to_ascii_lowercase())
+        .collect();
+    SERIALS.contains(&plain.as_str())
+}
+
+impl Plan {
+    /// What a device with this serial number has to hand back when it registers, as far as Fieldkey knows it.
+    pub(super) fn given(&self, serial: &str) -> BTreeMap<String, String> {
+        let serials = self
+            .parameters
+            .iter()
+            .filter(|parameter| is_serial(&parameter.name));
+        serials
+            .map(|parameter| (parameter.name.clone(), serial.to_owned()))
+            .collect()
+    }
+
+    /// The name that the template gives the thing of this serial number; none where it has no thing, or makes the name
+    /// of what only the device or AWS knows.
+    pub(super) fn thing_name(&self, serial: &str) -> Option<String> {
+        let name = self.thing.as_ref()?.name.as_ref()?;
+        text(name, &self.given(serial))
+    }
+
+    /// Which attributes of a thing that is there stand in the way of this serial number's device, with what it has and
+    /// what it would get. Only what is certain to be refused.
+    pub(super) fn clashes(&self, serial: &str, present: &BTreeMap<String, String>) -> Vec<String> {
+        let Some(thing) = self.thing.as_ref().filter(|thing| !thing.gives_way) else {
+            return Vec::new();
+        };
+        let given = self.given(serial);
+        let differs = |(name, value): (&String, &Value)| {
+            let (wanted, has) = (text(value, &given)?, present.get(name)?);
+            (wanted != *has).then(|| format!("{name} is {has:?} and would become {wanted:?}"))
+        };
+        thing.attributes.iter().filter_map(differs).collect()
+    }
+
+    /// What is unwise about it, one sentence each.
+    pub(super) fn remarks(&self) -> Vec<String> {
+        let mut remarks = Vec::new();
+        match &self.thing {
+            None => remarks.push(
+                "The template registers no thing, so that the registry cannot show that a device is enrolled; add an \
+                 AWS::IoT::Thing resource."
+                    .to_owned(),
+            ),
+            Some(thing) if !thing.gives_way && !thing.attributes.is_empty() => remarks.push(
+                "The template has no OverrideSettings for AttributePayload, so that a device that was registered \
+                 before with other attributes will be refused; set MERGE or REPLACE."
+                    .to_owned(),
+            ),
+            Some(_) => {}
+        }
+        if !self.hook {
+            remarks.push(
+                "The template has no pre-provisioning hook, so that a claim may be used for any device and more than \
+                 once until it expires; fieldkey aws policy prints one."
+                    .to_owned(),
+            );
+        }
+        if self.jitp {
+            remarks.push(
+                "The template is for just-in-time provisioning, and AWS gives no claims for it.".to_owned(),
+            );
+        }
+        let open: Vec<&str> = self
+            .parameters
+            .iter()
+            .filter(|parameter| parameter.required && !is_serial(&parameter.name))
+            .map(|parameter| parameter.name.as_str())
+            .collect();
+        if !open.is_empty() {
+            remarks.push(format!(
+                "The template wants {} of the device, which Fieldkey cannot give; give it a default, or see to it that \
+                 the firmware sends it.",
+                open.join(", ")
+            ));
+        }
+        remarks
+    }
+}
+
+/// What an expression of the template comes to, where that is certain. A default is no certainty: the device may send
+/// another value.
+fn text(value: &Value, given: &BTreeMap<String, String>) -> Option<String> {
+    if let Some(text) = value.as_str() {
+        return Some(text.to_owned());
+    }
+    let (function, argument) = value
+        .as_object()
+        .filter(|object| object.len() == 1)?
+        .iter()
+        .next()?;
+    match function.as_str() {
+        "Ref" => given.get(argument.as_str()?).cloned(),
+        "Fn::Join" => {
+            let [glue, parts] = argument.as_array()?.as_slice() else {
+                return None;
+            };
+            let parts: Option<Vec<String>> = parts.as_array()?.iter().map(|part| text(part, given)).collect();
+            Some(parts?.join(glue.as_str()?))
+        }
+        "Fn::Sub" => substituted(argument.as_str()?, given),
+        _ => None,
+    }
+}
+
+fn substituted(text: &str, given: &BTreeMap<String, String>) -> Option<String> {
+    let (mut out, mut rest) = (String::new(), text);
+    while let Some((before, after)) = rest.split_once("${") {
+        let (name, behind) = after.split_once('}')?;
+        out.push_str(before);
+        match name.strip_prefix('!') {
+            Some(literal) => out.push_str(&format!("${{{literal}}}")),
+            None => out.push_str(given.get(name)?),
+        }
+        rest = behind;
+    }
+    out.push_str(rest);
+    Some(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn plan(thing: &Value, parameters: &Value) -> Plan {
+        let body = json!({
+            "Parameters": parameters,
+            "Resources": {
+                "certificate": {"Type": "AWS::IoT::Certificate", "Properties": {}},
+                "thing": thing,
+            }
+        });
+        let answer = json!({
+            "templateName": "acme",
+            "templateArn": "arn:aws:iot:eu-central-1:123456789012:provisioningtemplate/acme",
+            "enabled": true,
+            "templateBody": body.to_string(),
+            "preProvisioningHook": {"targetArn": "arn:aws:lambda:x"},
+            "type": "FLEET_PROVISIONING"
+        });
+        serde_json::from_value::<TemplateAnswer>(answer)
+            .unwrap()
+            .plan()
+            .unwrap()
+    }
+
+    fn thing(name: &Value, rules: &Value) -> Value {
+        json!({
+            "Type": "AWS::IoT::Thing",
+            "OverrideSettings": rules,
+            "Properties": {"ThingName": name, "AttributePayload": {"serial": {"Ref": "SerialNumber"}, "site": {"Ref": "Site"}, "line": "4"}}
+        })
+    }
+
+    fn usual() -> Value {
+        json!({"SerialNumber": {"Type": "String"}, "Site": {"Type": "String", "Default": "yard"}})
+    }
+
+    #[test]
+    fn names_are_worked_out_only_where_they_are_certain() {
+        let table = [
+            (json!({"Ref": "SerialNumber"}), Some("FK-7")),
+            (json!("fixed"), Some("fixed")),
+            (
+                json!({"Fn::Join": ["_", ["acme", {"Ref": "SerialNumber"}]]}),
+                Some("acme_FK-7"),
+            ),
+            (
+                json!({"Fn::Sub": "acme-${SerialNumber}${!x}"}),
+                Some("acme-FK-7${x}"),
+            ),
+            (json!({"Ref": "Site"}), None),
+            (json!({"Ref": "AWS::IoT::Certificate::Id"}), None),
+            (json!({"Fn::Sub": "${SerialNumber"}), None),
+            (json!({"Fn::Select": ["0", ["a"]]}), None),
+            (json!({"Fn::Join": ["-"]}), None),
+            (json!(7), None),
+        ];
+        for (name, expected) in table {
+            let plan = plan(&thing(&name, &json!({})), &usual());
+            assert_eq!(plan.thing_name("FK-7").as_deref(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_told_and_the_serial_number_is_given_under_its_own_name() {
+        let parameters = json!({
+            "device_serial": {"Type": "String"},
+            "Zone": {"Type": "String"},
+            "Site": {"Type": "String", "Default": "yard"},
+            "AWS::IoT::Certificate::CommonName": {"Type": "String"}
+        });
+        let plan = plan(
+            &thing(&json!("x"), &json!({"AttributePayload": "MERGE"})),
+            &parameters,
+        );
+        assert_eq!(
+            plan.given("FK-7"),
+            BTreeMap::from([("device_serial".into(), "FK-7".into())])
+        );
+        let names: Vec<(&str, bool)> = plan
+            .parameters
+            .iter()
+            .map(|parameter| (parameter.name.as_str(), parameter.required))
+            .collect();
+        assert_eq!(names, [("Site", false), ("Zone", true), ("device_serial", true)]);
+        let remarks = plan.remarks();
+        assert!(
+            matches!(remarks.as_slice(), [only] if only.contains("wants Zone of")),
+            "{remarks:?}"
+        );
+        assert_eq!(plan.account.as_deref(), Some("123456789012"));
+    }
+
+    #[test]
+    fn a_thing_that_would_be_refused_is_known_before_and_only_where_that_is_certain() {
+        let present = BTreeMap::from([
+            ("serial".to_owned(), "FK-8".to_owned()),
+            ("site".to_owned(), "pier".to_owned()),
+            ("line".to_owned(), "4".to_owned()),
+        ]);
+        let name = json!({"Ref": "SerialNumber"});
+        let strict = plan(&thing(&name, &json!({})), &usual());
+        assert_eq!(
+            strict.clashes("FK-7", &present),
+            [r#"serial is "FK-8" and would become "FK-7""#],
+            "the site may be sent by the device"
+        );
+        assert!(strict.clashes("FK-8", &present).is_empty());
+        assert!(
+            strict
+                .remarks()
+                .iter()
+                .any(|remark| remark.contains("OverrideSettings"))
+        );
+        for rule in ["REPLACE", "MERGE", "DO_NOTHING"] {
+            let mild = plan(&thing(&name, &json!({"AttributePayload": rule})), &usual());
+            assert!(mild.clashes("FK-7", &present).is_empty(), "{rule}");
+            assert!(mild.remarks().is_empty(), "{rule}");
+        }
+        let fail = plan(&thing(&name, &json!({"AttributePayload": "FAIL"})), &usual());
+        assert_eq!(fail.clashes("FK-7", &present).len(), 1);
+    }
+
+    #[test]
+    fn a_template_without_a_thing_is_told() {
+        let plan = plan(&json!({"Type": "AWS::IoT::Policy"}), &usual());
+        assert_eq!(plan.thing_name("FK-7"), None);
+        assert!(
+            plan.remarks()
+                .iter()
+                .any(|remark| remark.contains("registers no thing"))
+        );
+    }
+
+    #[test]
+    fn a_body_that_is_no_json_is_refused_and_one_that_is_odd_has_nothing() {
+        let answer = |body: &str| TemplateAnswer {
+            template_name: "acme".into(),
+            template_arn: None,
+            enabled: false,
+            template_body: body.into(),
+            pre_provisioning_hook: None,
+            kind: Some("JITP".into()),
+        };
+        assert!(answer("{").plan().is_err());
+        for odd in ["null", "[]", r#"{"Parameters":7,"Resources":[]}"#] {
+            let plan = answer(odd).plan().unwrap();
+            assert!(plan.parameters.is_empty() && !plan.enabled, "{odd}");
+            assert!(
+                plan.remarks()
+                    .iter()
+                    .any(|remark| remark.contains("just-in-time"))
+            );
+        }
+    }
+}

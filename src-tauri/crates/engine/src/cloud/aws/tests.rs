@@ -1,0 +1,8 @@
+//! The account as a whole, against answers from a script: what is asked, in which order and with whose permission.
+
+mod calls;
+mod claims;
+mod examining;
+mod keys;
+mod script;
+mod watching;

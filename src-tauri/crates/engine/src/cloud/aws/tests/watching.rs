@@ -1,0 +1,350 @@
+//! Looking at a device: before a claim, while it enrols, and at its end.
+
+use super::script::*;
+use crate::ports::Cloud;
+use commission::claim::{ClaimId, Purpose};
+use commission::evidence::{Fact, Owner, PrincipalStatus};
+use commission::fault::CloudError;
+use serde_json::json;
+use std::time::Duration;
+
+fn names(facts: &[commission::evidence::Evidence]) -> Vec<&'static str> {
+    facts
+        .iter()
+        .map(|evidence| match evidence.fact {
+            Fact::IdentityIssued { .. } => "issued",
+            Fact::Registered { .. } => "registered",
+            Fact::SeenOnline { .. } => "online",
+            _ => "other",
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn a_device_that_was_never_registered_belongs_to_nobody_and_costs_one_look() {
+    let bench = usual("");
+    bench
+        .account
+        .refuses(PRINCIPALS, 404, "ResourceNotFoundException");
+    let seen = bench.aws.snapshot(&serial()).await.unwrap();
+    assert!(seen.known && seen.owner == Owner::None && seen.thing.is_none());
+    assert_eq!(
+        bench.account.asked()[1..],
+        [TEMPLATE.to_owned(), PRINCIPALS.to_owned()]
+    );
+}
+
+#[tokio::test]
+async fn the_whole_enrolment_of_a_service_visit_is_seen_step_by_step() {
+    let bench = usual("");
+    let (old, told_old) = certificate(OLD, "ACTIVE", now() - 86_400);
+    bench
+        .account
+        .answers(PRINCIPALS, 200, &principals(&[OLD]))
+        .answers(
+            THING,
+            200,
+            &json!({"thingName": "FK-7", "version": 4, "attributes": {"serial": "FK-7"}}),
+        )
+        .answers(&old, 200, &told_old)
+        .answers(INDEX, 200, &json!({"connected": true, "timestamp": now() - 500}))
+        .answers(CLAIM, 200, &claim(&json!(now() + 300)));
+    let before = bench.aws.snapshot(&serial()).await.unwrap();
+    assert_eq!(before.owner, Owner::Us);
+    let thing = before.thing.unwrap();
+    assert_eq!(
+        (thing.version, thing.connected_principal.as_deref()),
+        (4, Some(OLD))
+    );
+    let claim = bench.aws.issue(&order(Purpose::Service)).await.unwrap();
+
+    // Nothing yet: one call a look.
+    let asked = bench.account.asked().len();
+    let seen = bench.aws.observe(&claim.id, 0).await.unwrap();
+    assert!(seen.evidence.is_empty() && !seen.claim_over && seen.next == 0);
+    assert_eq!(bench.account.asked()[asked..], [PRINCIPALS.to_owned()]);
+
+    // The new certificate is there; the connection is the old one.
+    let (new, told_new) = certificate(NEW, "ACTIVE", now() + 40);
+    bench
+        .account
+        .anew(PRINCIPALS)
+        .answers(PRINCIPALS, 200, &principals(&[OLD, NEW]))
+        .answers(&new, 200, &told_new);
+    let seen = bench.aws.observe(&claim.id, seen.next).await.unwrap();
+    assert_eq!(
+        (names(&seen.evidence), seen.next),
+        (vec!["issued", "registered"], 2)
+    );
+    assert_eq!(seen.thing.unwrap().active().count(), 2);
+
+    // It came back with it.
+    bench.account.anew(INDEX).answers(
+        INDEX,
+        200,
+        &json!({"connected": true, "timestamp": (now() + 45) * 1000}),
+    );
+    let seen = bench.aws.observe(&claim.id, seen.next).await.unwrap();
+    assert_eq!((names(&seen.evidence), seen.next), (vec!["online"], 3));
+    assert_eq!(seen.thing.unwrap().connected_principal.as_deref(), Some(NEW));
+
+    // The old one goes off.
+    let (_, off) = certificate(OLD, "INACTIVE", now() - 86_400);
+    bench
+        .account
+        .answers(
+            &format!("PUT /certificates/{OLD}?newStatus=INACTIVE"),
+            200,
+            &json!({}),
+        )
+        .anew(&old)
+        .answers(&old, 200, &off);
+    let left = bench.aws.deactivate("FK-7", OLD).await.unwrap();
+    let status: Vec<PrincipalStatus> = left.principals.iter().map(|principal| principal.status).collect();
+    assert_eq!(status, [PrincipalStatus::Inactive, PrincipalStatus::Active]);
+    bench.aws.release("FK-7", &claim.id).await.unwrap();
+}
+
+#[tokio::test]
+async fn looks_keep_their_pace() {
+    let bench = usual("");
+    bench
+        .account
+        .refuses(PRINCIPALS, 404, "ResourceNotFoundException")
+        .answers(CLAIM, 200, &claim(&json!(now() + 300)));
+    let claim = bench.aws.issue(&order(Purpose::New)).await.unwrap();
+    let begun = bench.clock.0.now_since();
+    for _ in 0..5 {
+        bench.aws.observe(&claim.id, 0).await.unwrap();
+    }
+    assert!(bench.clock.0.now_since() - begun >= Duration::from_millis(10_000));
+}
+
+#[tokio::test]
+async fn a_claim_is_watched_on_after_a_restart_by_its_name_alone() {
+    let first = usual("");
+    first
+        .account
+        .refuses(PRINCIPALS, 404, "ResourceNotFoundException")
+        .answers(CLAIM, 200, &claim(&json!(now() + 300)));
+    first.aws.snapshot(&serial()).await.unwrap();
+    let id = first.aws.issue(&order(Purpose::New)).await.unwrap().id;
+
+    let second = usual("");
+    let ((old, told_old), (new, told_new)) = (
+        certificate(OLD, "INACTIVE", now() - 9000),
+        certificate(NEW, "ACTIVE", now() + 20),
+    );
+    second
+        .account
+        .answers(PRINCIPALS, 200, &principals(&[OLD, NEW]))
+        .answers(THING, 200, &json!({"version": 1}))
+        .answers(&old, 200, &told_old)
+        .answers(&new, 200, &told_new)
+        .answers(INDEX, 200, &json!({"connected": true, "timestamp": now() + 25}));
+    let seen = second.aws.observe(&id, 0).await.unwrap();
+    assert_eq!(names(&seen.evidence), ["issued", "registered", "online"]);
+    assert!(matches!(&seen.evidence[1].fact, Fact::Registered { principal: Some(id), .. } if id == NEW));
+}
+
+#[tokio::test]
+async fn a_claim_that_led_to_nothing_is_over_a_minute_after_its_end() {
+    let bench = usual("");
+    bench
+        .account
+        .refuses(PRINCIPALS, 404, "ResourceNotFoundException")
+        .answers(CLAIM, 200, &claim(&json!(now() + 300)));
+    let claim = bench.aws.issue(&order(Purpose::New)).await.unwrap();
+    bench.clock.0.advance(Duration::from_secs(355));
+    assert!(!bench.aws.observe(&claim.id, 0).await.unwrap().claim_over);
+    bench.clock.0.advance(Duration::from_secs(10));
+    assert!(bench.aws.observe(&claim.id, 0).await.unwrap().claim_over);
+}
+
+#[tokio::test]
+async fn where_a_device_is_online_is_asked_of_whoever_knows() {
+    // (what the index says, what the data plane says, what is known, how often each is asked in two looks)
+    let no = |code| (403, code);
+    let table = [
+        (no("AccessDeniedException"), (200, ""), Some(true), (1, 2)),
+        ((400, "IndexNotReadyException"), (200, ""), Some(true), (1, 2)),
+        (
+            (400, "InvalidRequestException"),
+            (404, "ResourceNotFoundException"),
+            Some(false),
+            (1, 2),
+        ),
+        ((404, "ResourceNotFoundException"), (200, ""), Some(true), (2, 2)),
+        (
+            no("AccessDeniedException"),
+            no("AccessDeniedException"),
+            None,
+            (1, 1),
+        ),
+        ((200, ""), (200, ""), Some(true), (2, 0)),
+    ];
+    for (index, data, expected, times) in table {
+        let bench = usual("");
+        let (path, told) = certificate(OLD, "ACTIVE", now() - 1000);
+        bench
+            .account
+            .answers(PRINCIPALS, 200, &principals(&[OLD]))
+            .answers(THING, 200, &json!({"version": 1}))
+            .answers(&path, 200, &told);
+        for (question, (status, code), body) in [
+            (INDEX, index, json!({"connected": true, "timestamp": now()})),
+            (DATA, data, json!({"connected": true, "connectedSince": now()})),
+        ] {
+            if status == 200 {
+                bench.account.answers(question, 200, &body);
+            } else {
+                bench.account.refuses(question, status, code);
+            }
+        }
+        for _ in 0..2 {
+            let thing = bench.aws.snapshot(&serial()).await.unwrap().thing.unwrap();
+            assert_eq!(thing.connected, expected, "{index:?} {data:?}");
+        }
+        assert_eq!(
+            (bench.account.times(INDEX), bench.account.times(DATA)),
+            times,
+            "{index:?} {data:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn the_data_plane_is_reached_at_the_device_endpoint_and_signed_for_itself() {
+    let bench = usual("");
+    let (path, told) = certificate(OLD, "ACTIVE", now() - 1000);
+    bench
+        .account
+        .answers(PRINCIPALS, 200, &principals(&[OLD]))
+        .answers(THING, 200, &json!({"version": 1}))
+        .answers(&path, 200, &told)
+        .refuses(INDEX, 403, "AccessDeniedException")
+        .answers(
+            DATA,
+            200,
+            &json!({"connected": false, "disconnectedSince": now() - 7}),
+        );
+    let thing = bench.aws.snapshot(&serial()).await.unwrap().thing.unwrap();
+    assert_eq!(thing.connected_at.unwrap().0, now() - 7);
+    let last = bench.account.asked().len() - 1;
+    bench.account.request(last, |request| {
+        assert_eq!(
+            request.uri(),
+            "https://abc-ats.iot.eu-central-1.amazonaws.com/connections/FK-7"
+        );
+        assert!(
+            request.headers()["authorization"]
+                .to_str()
+                .unwrap()
+                .contains("/eu-central-1/iotdata/aws4_request")
+        );
+    });
+}
+
+#[tokio::test]
+async fn all_pages_of_certificates_are_read_and_other_principals_left_out() {
+    let bench = usual("");
+    let mut first = principals(&[OLD]);
+    first["nextToken"] = json!("a/b=");
+    first["principals"]
+        .as_array_mut()
+        .unwrap()
+        .push(json!("eu-central-1:cognito-identity"));
+    bench.account.answers(PRINCIPALS, 200, &first);
+    bench
+        .account
+        .answers(
+            &format!("{PRINCIPALS}?nextToken=a%2Fb%3D"),
+            200,
+            &principals(&[NEW]),
+        )
+        .answers(THING, 200, &json!({"version": 1}))
+        .answers(INDEX, 200, &json!({"connected": false}));
+    for id in [OLD, NEW] {
+        let (path, told) = certificate(id, "ACTIVE", now() - 1000);
+        bench.account.answers(&path, 200, &told);
+    }
+    let thing = bench.aws.snapshot(&serial()).await.unwrap().thing.unwrap();
+    assert_eq!(thing.principals.len(), 2);
+}
+
+#[tokio::test]
+async fn only_a_certificate_of_the_thing_itself_is_switched_off() {
+    let bench = usual("");
+    bench.account.answers(PRINCIPALS, 200, &principals(&[OLD]));
+    let error = bench.aws.deactivate("FK-7", NEW).await.unwrap_err();
+    assert!(
+        matches!(&error, CloudError::Refused { code, .. } if code == "principal-not-found"),
+        "{error:?}"
+    );
+    bench
+        .account
+        .anew(PRINCIPALS)
+        .refuses(PRINCIPALS, 404, "ResourceNotFoundException");
+    let error = bench.aws.deactivate("FK-7", NEW).await.unwrap_err();
+    assert!(
+        matches!(&error, CloudError::Refused { code, .. } if code == "thing-not-found"),
+        "{error:?}"
+    );
+    assert!(
+        bench
+            .account
+            .asked()
+            .iter()
+            .all(|asked| !asked.starts_with("PUT"))
+    );
+}
+
+#[tokio::test]
+async fn a_device_with_two_active_certificates_is_not_released() {
+    let bench = usual("");
+    bench
+        .account
+        .answers(PRINCIPALS, 200, &principals(&[OLD, NEW]))
+        .answers(THING, 200, &json!({"version": 1}))
+        .answers(INDEX, 200, &json!({"connected": false}));
+    for id in [OLD, NEW] {
+        let (path, told) = certificate(id, "ACTIVE", now() - 1000);
+        bench.account.answers(&path, 200, &told);
+    }
+    let error = bench.aws.release("FK-7", &ClaimId("c".into())).await.unwrap_err();
+    assert!(
+        matches!(&error, CloudError::Refused { code, .. } if code == "not-verified"),
+        "{error:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_claim_of_another_cloud_is_not_watched() {
+    let bench = usual("");
+    let error = bench.aws.observe(&ClaimId("clm_1".into()), 0).await.unwrap_err();
+    assert!(
+        matches!(&error, CloudError::Refused { code, .. } if code == "claim-not-found"),
+        "{error:?}"
+    );
+    assert!(bench.account.asked().is_empty());
+}
+
+#[tokio::test]
+async fn that_nobody_can_say_whether_it_is_online_does_not_hide_that_it_is_registered() {
+    let bench = usual("device_endpoint = \"mqtt.acme.example\"");
+    let (path, told) = certificate(OLD, "ACTIVE", now() - 1000);
+    bench
+        .account
+        .answers(PRINCIPALS, 200, &principals(&[OLD]))
+        .answers(THING, 200, &json!({"version": 1}))
+        .answers(&path, 200, &told)
+        .answers(INDEX, 503, &json!({}));
+    // The data plane answers nothing at all.
+    let thing = bench.aws.snapshot(&serial()).await.unwrap().thing.unwrap();
+    assert_eq!((thing.connected, thing.active().count()), (None, 1));
+    let uris = bench.account.requests(|request| request.uri().to_string());
+    assert!(
+        uris.last().unwrap().starts_with("https://abc-ats.iot."),
+        "{uris:?}"
+    );
+}

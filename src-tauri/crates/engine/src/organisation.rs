@@ -1,0 +1,101 @@
+//! An organisation profile brought to life: its sign-in, its cloud, and all that commissioning needs of them.
+
+use std::sync::Arc;
+
+use commission::policy::Limits;
+use commission::secret::Entropy;
+use thiserror::Error;
+
+use crate::cloud::{AddressError, AwsIot, Broker, Http, HttpSetupError, PlaceError};
+use crate::ports::{Clock, Cloud, Journal, Radio, Vault};
+use crate::run::Parts;
+use crate::settings::{CloudSettings, Profile};
+use crate::signin::{Session, SignIn, SignInSettings};
+
+/// Why a profile that reads well cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum OrganisationError {
+    /// Its authorities, or those of this system.
+    #[error(transparent)]
+    Trust(#[from] HttpSetupError),
+    /// Its cloud's address.
+    #[error(transparent)]
+    Address(#[from] AddressError),
+    /// Its cloud's region.
+    #[error(transparent)]
+    Place(#[from] PlaceError),
+}
+
+/// A profile and the clock that everything of it counts by.
+#[derive(Clone)]
+pub struct Organisation {
+    profile: Arc<Profile>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Organisation {
+    /// The organisation of this profile.
+    pub fn new(profile: Arc<Profile>, clock: Arc<dyn Clock>) -> Self {
+        Self { profile, clock }
+    }
+
+    /// Its profile.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// Its sign-in over this vault; nothing of an earlier run is taken up yet.
+    ///
+    /// # Errors
+    /// [`OrganisationError::Trust`].
+    pub fn sign_in(&self, vault: Arc<dyn Vault>) -> Result<SignIn, OrganisationError> {
+        let http = Http::new(self.profile.sign_in.ca.as_slice(), Arc::clone(&self.clock))?;
+        Ok(SignIn::new(
+            SignInSettings::of(&self.profile),
+            Arc::new(http),
+            vault,
+            Arc::clone(&self.clock),
+        ))
+    }
+
+    /// Its cloud, as whoever is signed in.
+    ///
+    /// # Errors
+    /// [`OrganisationError`].
+    pub fn cloud(&self, sign_in: &SignIn) -> Result<Arc<dyn Cloud>, OrganisationError> {
+        let http = |ca: &Option<String>| {
+            let http = Http::new(ca.as_slice(), Arc::clone(&self.clock))?;
+            Ok::<_, OrganisationError>(Arc::new(http))
+        };
+        let (person, clock) = (Arc::new(sign_in.clone()), Arc::clone(&self.clock));
+        match &self.profile.cloud {
+            CloudSettings::Broker { url, ca } => Ok(Arc::new(Broker::new(url, http(ca)?, person, clock)?)),
+            CloudSettings::AwsIot(aws) => {
+                let exchange = http(&aws.ca)?;
+                Ok(Arc::new(AwsIot::new((**aws).clone(), exchange, person, clock)?))
+            }
+        }
+    }
+
+    /// Everything that commissioning needs.
+    pub fn parts(
+        &self,
+        session: &Session,
+        cloud: Arc<dyn Cloud>,
+        radio: Arc<dyn Radio>,
+        journal: Arc<dyn Journal>,
+        entropy: Box<dyn Entropy + Send>,
+    ) -> Parts {
+        Parts {
+            radio,
+            cloud,
+            journal,
+            clock: Arc::clone(&self.clock),
+            entropy,
+            makers: self.profile.makers.clone(),
+            person: session.person.subject.clone(),
+            policy: self.profile.policy.clone(),
+            limits: Limits::default(),
+        }
+    }
+}
