@@ -25,6 +25,7 @@ use crate::device::pace::Pace;
 use crate::device::storage::{Flash, Storage, StorageError, make_private_dir, write_atomically};
 use crate::device::wifi::World;
 use crate::radio::Radio;
+use crate::radio::air::Air;
 use crate::radio::bluez::BluezError;
 use crate::radio::peripheral::Peripheral;
 use crate::scenario::Scenario;
@@ -65,10 +66,10 @@ pub enum SandboxError {
     #[error("profile or labels could not be written down: {0}")]
     Papers(String),
     /// The status file is of another version, or damaged.
-    #[error("the sandbox's own file cannot be read ({0}): start the sandbox again")]
+    #[error("the sandbox's own file cannot be read ({0})")]
     Status(String),
     /// Another sandbox runs on the same directory.
-    #[error("a sandbox runs on {dir} already, as process {pid}: stop it, or choose another --state")]
+    #[error("a sandbox runs on {dir} already, as process {pid}")]
     Busy {
         /// The directory.
         dir: String,
@@ -76,7 +77,7 @@ pub enum SandboxError {
         pid: u32,
     },
     /// The status file is there, but nobody writes it any more.
-    #[error("the sandbox on {0} does not answer: it was ended without notice; start it again")]
+    #[error("the sandbox on {0} does not answer: it was ended without notice")]
     Silent(String),
     /// Signals cannot be waited for.
     #[error("the system does not deliver signals: {0}")]
@@ -214,6 +215,11 @@ impl Sandbox {
     /// The radio.
     pub fn radio(&mut self) -> &mut Radio {
         &mut self.radio
+    }
+
+    /// What the devices advertise and are linked over.
+    pub fn air(&self) -> &Arc<Air> {
+        self.radio.air()
     }
 
     /// The cloud.

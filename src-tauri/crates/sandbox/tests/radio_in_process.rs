@@ -68,6 +68,7 @@ async fn a_device_is_found_read_and_written() {
     assert_eq!(link.perform(&GattOp::Read(id(ECHO))).await, Ok(vec![5; 406]));
     assert_eq!(parrot.written(), [vec![5; 406]]);
     link.disconnect().await;
+    timeout(PATIENCE, link.over()).await.unwrap();
     assert_eq!(parrot.told.lock().unwrap().ends, 1);
     // The scan goes on where it was.
     named(&mut sightings).await;

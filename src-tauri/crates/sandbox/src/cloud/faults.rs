@@ -20,8 +20,9 @@ pub struct CloudFaults {
     /// Life of the claims that are issued from now on, in milliseconds, instead of the configured one. The answer
     /// says so honestly, rounded down to seconds.
     pub claim_life_ms: Option<u64>,
-    /// Claims are dead at the MQTT server as soon as they are issued, whatever the answer promised.
-    pub expire_claims_at_once: bool,
+    /// This many claims are dead at the MQTT server as soon as they are issued, whatever the answer promised; counts
+    /// down.
+    pub expire_first: u32,
     /// This many claim requests are answered with 429 first; counts down.
     pub throttle_first: u32,
     /// Claims send the device there instead.
@@ -90,6 +91,14 @@ impl Faults {
         self.with(|faults| {
             let left = faults.throttle_first;
             faults.throttle_first = left.saturating_sub(1);
+            left > 0
+        })
+    }
+
+    pub(crate) fn expires(&self) -> bool {
+        self.with(|faults| {
+            let left = faults.expire_first;
+            faults.expire_first = left.saturating_sub(1);
             left > 0
         })
     }

@@ -17,6 +17,7 @@ pub mod tls;
 pub mod visitor;
 pub mod witness;
 
+use std::iter;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
@@ -200,17 +201,32 @@ fn listen(tcp: TcpListener, server: &Identity) -> Result<TlsListener, CloudError
     TlsListener::new(tcp, tls::for_https(server)?).map_err(|error| CloudError::Bind(error.kind()))
 }
 
+/// Random ports that are tried before the system is asked for one.
+const TRIES: usize = 16;
+
 /// A port of 127.0.0.1: the wanted one (0 for none) where it is free, any other where not.
 async fn bind(wanted: u16) -> Result<(TcpListener, u16), CloudError> {
     let failed = |error: std::io::Error| CloudError::Bind(error.kind());
-    let listener = match TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)).await {
-        Ok(listener) => listener,
-        Err(_) => TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(failed)?,
-    };
+    let random = (0..TRIES).filter_map(|_| random_port());
+    let ports = iter::once(wanted).filter(|port| *port != 0).chain(random);
+    for port in ports {
+        if let Ok(listener) = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await {
+            return Ok((listener, port));
+        }
+    }
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
+        .await
+        .map_err(failed)?;
     let port = listener.local_addr().map_err(failed)?.port();
     Ok((listener, port))
+}
+
+/// A port below those that systems give to connections that go out (Linux from 32768 on, others from 49152, RFC 6335,
+/// 6), so that hardly anybody takes it between two runs: devices remember their cloud by it.
+fn random_port() -> Option<u16> {
+    let mut bytes = [0_u8; 2];
+    getrandom::fill(&mut bytes).ok()?;
+    Some(20_000 + u16::from_ne_bytes(bytes) % 12_000)
 }
 
 /// 256 random bits as base64url: a name that nobody guesses.

@@ -96,8 +96,9 @@ enum Trouble {
     Local(String),
 }
 
-/// A credential that the cloud made and has not registered yet.
-struct Pending {
+/// A credential that the cloud made for a claim and has not registered yet, as far as the device knows. It outlives
+/// the way to the cloud: a claim makes one only.
+pub struct Pending {
     certificate_id: String,
     material: Material,
     ownership_token: String,
@@ -150,14 +151,15 @@ struct Rejected {
     error_message: String,
 }
 
-/// Exchanges the claim. `None` where it was refused for good or the claim died; `progress` then says which.
+/// Exchanges the claim, from where an earlier try left it. `None` where it was refused for good or the claim died;
+/// `progress` then says which.
 pub async fn enrol(
     order: &Order,
     habits: &Habits,
     pace: Pace,
     progress: &watch::Sender<Enrol>,
+    pending: &mut Option<Pending>,
 ) -> Option<Permanent> {
-    let mut pending = None;
     let (mut pause, mut refusals, mut tries) = (FIRST_PAUSE, 0, 0_u32);
     loop {
         if order.is_dead() {
@@ -166,18 +168,20 @@ pub async fn enrol(
         }
         tries = tries.saturating_add(1);
         progress.send_replace(Enrol::Connecting);
-        let trouble = match attempt(order, habits, tries, &mut pending, progress).await {
+        let asked_before = pending.as_ref().is_some_and(|pending| pending.asked);
+        let trouble = match attempt(order, habits, tries, pending, progress).await {
             Ok(permanent) => return Some(permanent),
             Err(trouble) => trouble,
         };
         tracing::debug!(serial = %habits.serial, ?trouble, tries, "enrolment attempt failed");
-        if trouble.shuts_the_claim_out()
+        let may_be_registered = trouble.shuts_the_claim_out() || asked_before && trouble.is_final();
+        if may_be_registered
             && let Some(permanent) = registered_after_all(order, habits, pending.as_ref()).await
         {
             return Some(permanent);
         }
         if trouble.spoils_the_token() {
-            pending = None;
+            *pending = None;
         }
         progress.send_replace(trouble.told(order));
         if !trouble.is_unreachable() {

@@ -8,7 +8,7 @@ mod handler;
 mod life;
 mod setup;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -32,8 +32,6 @@ use super::wifi::{Heard, Joining, Station, WifiSettings, World};
 use crate::radio::peripheral::{CharacteristicId, LinkHandle, OnAir};
 use crate::scenario::DeviceSpec;
 
-/// Firmware stops provisioning so long after it got an address although nobody asked (esp-idf: 30 s by default).
-const UNASKED_STOP: Duration = Duration::from_secs(30);
 /// What AWS IoT's own device libraries ask for is 1200 s; a minute shows a lost device sooner.
 const KEEP_ALIVE: Duration = Duration::from_secs(60);
 
@@ -78,6 +76,15 @@ pub struct DeviceState {
     pub blinks: u32,
 }
 
+/// What becomes of an answer.
+#[derive(Clone, Copy)]
+enum Spoil {
+    Noise,
+    Half,
+    Nothing,
+    TooMuch,
+}
+
 struct Inner {
     spec: DeviceSpec,
     habits: Habits,
@@ -105,8 +112,8 @@ struct Core {
     /// The settings that were applied last, worth keeping once they led to an address.
     joining: Option<WifiSettings>,
     requests: BTreeMap<&'static str, u32>,
-    /// Characteristics whose answer is noise.
-    garbled: BTreeSet<CharacteristicId>,
+    /// Characteristics whose answer is not what it should be.
+    spoiled: BTreeMap<CharacteristicId, Spoil>,
     scans: u32,
     blinks: u32,
     /// Ends provisioning later; a new opening takes it away.
@@ -162,7 +169,7 @@ impl Firmware {
             applied: false,
             joining: None,
             requests: BTreeMap::new(),
-            garbled: BTreeSet::new(),
+            spoiled: BTreeMap::new(),
             scans: 0,
             blinks: 0,
             stop: None,
@@ -383,7 +390,7 @@ impl Inner {
             tracing::error!(serial = %self.spec.serial, %error, "Wi-Fi settings not kept");
         }
         if provisioning && self.config.auto_stop {
-            self.close_after(UNASKED_STOP);
+            self.close_after(self.spec.provisioning.unasked_stop);
         }
     }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 use std::future::{Future, pending};
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -119,6 +120,7 @@ impl ports::Radio for InProcess {
             let linked = Linked {
                 table: offered(&link),
                 link,
+                given_back: AtomicBool::new(false),
             };
             // The port has no notifications; what arrives is dropped as a client without a subscription would.
             tokio::spawn(async move { while events.recv().await.is_some() {} });
@@ -215,6 +217,7 @@ impl Drop for Counted {
 struct Linked {
     link: Arc<Link>,
     table: GattTable,
+    given_back: AtomicBool,
 }
 
 #[async_trait]
@@ -252,11 +255,20 @@ impl ports::Link for Linked {
     }
 
     async fn disconnect(&self) {
-        tokio::select! {
-            () = sleep(self.link.latency().disconnect) => {}
-            () = self.link.ended() => {}
-        }
-        self.link.close(LinkEnd::Client);
+        self.given_back.store(true, Ordering::Relaxed);
+        let link = Arc::clone(&self.link);
+        tokio::spawn(async move {
+            tokio::select! {
+                () = sleep(link.latency().disconnect) => {}
+                () = link.ended() => {}
+            }
+            link.close(LinkEnd::Client);
+        });
+    }
+
+    fn over(&self) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        let link = Arc::clone(&self.link);
+        Box::pin(async move { link.ended().await })
     }
 }
 
@@ -270,7 +282,9 @@ impl Linked {
 
 impl Drop for Linked {
     fn drop(&mut self) {
-        self.link.close(LinkEnd::Client);
+        if !self.given_back.load(Ordering::Relaxed) {
+            self.link.close(LinkEnd::Client);
+        }
     }
 }
 

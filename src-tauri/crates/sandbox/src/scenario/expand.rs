@@ -15,7 +15,7 @@ use super::{DeviceSpec, EnrolSpec, FirmwareFaults, Provisioning, Scenario, Secur
 use crate::cloud::{CloudConfig, MakerDevice, User};
 use crate::device::maker::IdentityKind;
 use crate::device::wifi::{AccessPoint, StationBuild, WifiTimes};
-use crate::radio::peripheral::Address;
+use crate::radio::peripheral::{Address, Advertisement};
 
 /// Name and a length byte and a type byte fit in a scan response of 31 bytes.
 const LONGEST_NAME: usize = 29;
@@ -43,6 +43,9 @@ pub(super) fn expand(text: &str) -> Result<Scenario, ScenarioError> {
     let speed = file.speed.unwrap_or(1.0);
     if !(speed.is_finite() && speed > 0.0) {
         return Err(document.error("speed", "a speed is a number above zero; 1 is real time"));
+    }
+    if !(1..=16).contains(&file.policy.links) {
+        return Err(document.error("policy.links", "links at once are from 1 to 16"));
     }
     let networks = networks(&document, &file.network)?;
     let devices = devices(&document, &file, &networks)?;
@@ -183,6 +186,9 @@ impl Row<'_> {
         let steps = [
             ("drop", &form.drop),
             ("garble", &form.garble),
+            ("truncate", &form.truncate),
+            ("empty", &form.empty),
+            ("lengthen", &form.lengthen),
             ("fail", &form.fail),
         ];
         let mut named: Vec<(&str, &str)> = steps
@@ -266,6 +272,7 @@ impl Row<'_> {
             },
             import,
             rssi: signal_of(self, "rssi", form.rssi.unwrap_or(-55))?,
+            interval: self.interval()?,
             radio: form.radio.clone().unwrap_or_default(),
             enrol: EnrolSpec {
                 version: form.mqtt.unwrap_or_default(),
@@ -278,11 +285,22 @@ impl Row<'_> {
                 delay: form.delay.clone().unwrap_or_default(),
                 drop: form.drop.clone().unwrap_or_default(),
                 garble: form.garble.clone().unwrap_or_default(),
+                truncate: form.truncate.clone().unwrap_or_default(),
+                empty: form.empty.clone().unwrap_or_default(),
+                lengthen: form.lengthen.clone().unwrap_or_default(),
                 fail: form.fail.clone().unwrap_or_default(),
                 short_b: form.short_b.unwrap_or(false),
                 short_salt: form.short_salt.unwrap_or(false),
             },
         })
+    }
+
+    fn interval(&self) -> Result<Duration, ScenarioError> {
+        match self.form.interval_ms {
+            None => Ok(Advertisement::default().interval),
+            Some(ms @ 20..=10_240) => Ok(Duration::from_millis(ms)),
+            Some(_) => Err(self.error("interval_ms", "an advertising interval is 20 to 10240 ms")),
+        }
     }
 
     fn provisioning(&self, serial: &Serial, plain: bool) -> Result<Provisioning, ScenarioError> {
@@ -332,6 +350,7 @@ impl Row<'_> {
             scan_limit: form.scan_limit.unwrap_or(16),
             always_advertises: form.always_advertises.unwrap_or(false),
             stop: millis(self.file.times.stop_ms, 1000),
+            unasked_stop: millis(self.file.times.unasked_stop_ms, 30_000),
         })
     }
 

@@ -54,6 +54,7 @@ pub(super) struct Times {
     pub(super) refusal_ms: Option<u64>,
     pub(super) absence_ms: Option<u64>,
     pub(super) stop_ms: Option<u64>,
+    pub(super) unasked_stop_ms: Option<u64>,
     pub(super) telemetry_ms: Option<u64>,
 }
 
@@ -162,6 +163,7 @@ device! {
     hears: BTreeMap<String, i16>,
     deaf_to: Vec<String>,
     rssi: i16,
+    interval_ms: u64,
     radio: DeviceFaults,
     // how it enrols
     mqtt: Version,
@@ -172,6 +174,9 @@ device! {
     delay: Vec<Delay>,
     drop: Vec<Step>,
     garble: Vec<Step>,
+    truncate: Vec<Step>,
+    empty: Vec<Step>,
+    lengthen: Vec<Step>,
     fail: Vec<Step>,
     short_b: bool,
     short_salt: bool,

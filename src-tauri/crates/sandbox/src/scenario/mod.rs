@@ -75,6 +75,8 @@ pub struct DeviceSpec {
     pub wifi: StationBuild,
     /// Signal at the laptop, in dBm.
     pub rssi: i16,
+    /// Device time between two advertisements.
+    pub interval: Duration,
     /// What is wrong with its radio.
     pub radio: DeviceFaults,
     /// How it enrols.
@@ -133,6 +135,8 @@ pub struct Provisioning {
     pub always_advertises: bool,
     /// From the first answer "Connected" to the end of the link (IDF: 1000 ms).
     pub stop: Duration,
+    /// From an address that nobody asked about to the end of provisioning (esp-idf: 30 s by default).
+    pub unasked_stop: Duration,
 }
 
 /// The security scheme of a device, with its secret.
@@ -178,6 +182,12 @@ pub struct FirmwareFaults {
     pub drop: Vec<Step>,
     /// Requests whose answers are noise.
     pub garble: Vec<Step>,
+    /// Requests whose answers are cut in half.
+    pub truncate: Vec<Step>,
+    /// Requests whose answers are empty: in protobuf, a message of nothing but defaults.
+    pub empty: Vec<Step>,
+    /// Requests whose answers go on as far as a value can.
+    pub lengthen: Vec<Step>,
     /// Requests that end in the stack's error although nothing is wrong with them.
     pub fail: Vec<Step>,
     /// Scheme 2: its public value always begins with a zero byte, which it does not send.

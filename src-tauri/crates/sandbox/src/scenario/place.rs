@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use commission::text::complaint;
 use serde::de::DeserializeOwned;
 use toml::de::{DeTable, DeValue};
 
@@ -77,13 +78,13 @@ impl<'t> Document<'t> {
             .places
             .iter()
             .flat_map(|place| [(place, &place.key), (place, &place.value)])
-            .filter(|(_, range)| !range.is_empty() && covers(range))
+            .filter(|(_, range)| !span.is_empty() && !range.is_empty() && covers(range))
             .min_by_key(|(_, range)| range.len())
             .map_or_else(String::new, |(place, _)| place.path.clone());
         ScenarioError {
             line: self.line(span.start),
             field,
-            problem: error.message().to_owned(),
+            problem: complaint(error.message()),
         }
     }
 

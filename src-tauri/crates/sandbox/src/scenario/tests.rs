@@ -1,3 +1,5 @@
+//! Scenario files: read, filled up from defaults, and refused by line and field.
+
 use super::*;
 use crate::device::wifi::Manner;
 use commission::dialect::espressif::advert::EXAMPLE_SERVICE;
@@ -178,6 +180,12 @@ fn what_is_wrong_is_shown_with_line_and_field() {
         ("[[device]]\nlockout = 0", 2, "device[0].lockout", "leave"),
         ("[[device]]\nrssi = 5", 2, "device[0].rssi", "-100"),
         (
+            "[[device]]\ninterval_ms = 5",
+            2,
+            "device[0].interval_ms",
+            "20 to 10240",
+        ),
+        (
             "[[device]]\nplain = true\nidentity = \"p256\"",
             3,
             "device[0].identity",
@@ -187,7 +195,7 @@ fn what_is_wrong_is_shown_with_line_and_field() {
             "[[device]]\nidentity = \"rsa\"",
             2,
             "device[0].identity",
-            "unknown variant",
+            "this is none of its values, expected one of",
         ),
         ("[[device]]\nmqtt = \"4\"", 2, "device[0].mqtt", "3.1.1"),
         ("[[device]]\nstack = \"zephyr\"", 2, "device[0].stack", "nimble"),

@@ -6,6 +6,7 @@ use reqwest::Method;
 use sandbox::cloud::broker::Code;
 use sandbox::cloud::{CloudConfig, CloudFaults, MakerDevice, Owner};
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::app::{App, request, site, site_with};
 use crate::common::sign_in;
@@ -232,6 +233,62 @@ async fn a_repeated_key_gives_the_same_claim_until_it_is_dead() {
     assert_ne!(first["claimId"], fresh["claimId"]);
     let path = format!("/v1/claims/{}/enrolment", first["claimId"].as_str().unwrap());
     assert_eq!(anna.get(&path).await.ok(200)["state"], "retired");
+}
+
+/// A device's key with its certificate, and a claim's request that tells of both.
+fn proven() -> (rcgen::CertifiedKey<rcgen::KeyPair>, Value) {
+    let made = rcgen::generate_simple_self_signed(["FK-1".into()]).unwrap();
+    let spki = rcgen::PublicKeyData::subject_public_key_info(&made.signing_key);
+    let mut body = request("FK-1", "new");
+    body["identityKeySha256"] = hex::encode(Sha256::digest(&spki)).into();
+    body["devicePublicKeyPem"] = made.signing_key.public_key_pem().into();
+    body["deviceChainPem"] = made.cert.pem().into();
+    body["tpmEndorsementKey"] = "ATo=".into();
+    (made, body)
+}
+
+#[tokio::test]
+async fn what_a_device_proved_to_hold_is_kept_with_its_claim() {
+    let (cloud, _, anna) = site(&["FK-1"]).await;
+    let (made, body) = proven();
+    let claim = anna.post("/v1/claims", body.clone()).await.ok(201);
+    let kept = cloud.registry().inspect().claims.remove(0).keys;
+    let spki = rcgen::PublicKeyData::subject_public_key_info(&made.signing_key);
+    assert_eq!(kept.public_key, Some(spki));
+    assert_eq!(kept.chain, [made.cert.der().to_vec()]);
+    assert_eq!(kept.endorsement_key, Some(vec![0x01, 0x3a]));
+
+    // Whoever repeats a request from a journal may have less to tell.
+    let mut again = body;
+    let members = again.as_object_mut().unwrap();
+    members.retain(|name, _| !name.starts_with("device") && name != "tpmEndorsementKey");
+    let again = anna.post("/v1/claims", again).await.ok(200);
+    assert_eq!(again["claimId"], claim["claimId"]);
+}
+
+#[tokio::test]
+async fn keys_that_do_not_fit_each_other_are_refused() {
+    let (cloud, _, anna) = site(&["FK-1"]).await;
+    let (_, good) = proven();
+    let (_, other) = proven();
+    let changes: [(&str, Value); 9] = [
+        ("identityKeySha256", Value::Null),
+        ("identityKeySha256", other["identityKeySha256"].clone()),
+        ("devicePublicKeyPem", other["devicePublicKeyPem"].clone()),
+        ("devicePublicKeyPem", good["deviceChainPem"].clone()),
+        ("devicePublicKeyPem", Value::Null),
+        ("deviceChainPem", other["deviceChainPem"].clone()),
+        ("deviceChainPem", "none".into()),
+        ("deviceChainPem", "".into()),
+        ("tpmEndorsementKey", "not base64".into()),
+    ];
+    for (member, value) in changes {
+        let mut body = good.clone();
+        body[member] = value;
+        let answer = anna.post("/v1/claims", body).await;
+        assert_eq!(answer.problem(), (400, "malformed-request"), "{member}");
+    }
+    assert_eq!(cloud.registry().inspect().claims, []);
 }
 
 #[tokio::test]

@@ -166,7 +166,7 @@ async fn a_claim_that_ran_out_says_one_last_word() {
 #[tokio::test]
 async fn claims_can_be_dead_on_arrival_whatever_was_promised() {
     let faults = CloudFaults {
-        expire_claims_at_once: true,
+        expire_first: 1,
         ..CloudFaults::default()
     };
     let devices = vec![MakerDevice::new("FK-1")];

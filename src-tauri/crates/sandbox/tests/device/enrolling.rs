@@ -253,7 +253,7 @@ async fn a_refusal_by_the_hook_is_told_with_the_clouds_own_code_and_a_new_claim_
 async fn a_claim_that_is_dead_at_the_cloud_is_refused_and_leaves_nothing_behind() {
     for version in ["3.1.1", "5"] {
         let faults = CloudFaults {
-            expire_claims_at_once: true,
+            expire_first: 1,
             ..CloudFaults::default()
         };
         let text = format!("[[device]]\nmqtt = \"{version}\"\n");

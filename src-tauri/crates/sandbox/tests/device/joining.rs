@@ -231,7 +231,9 @@ async fn every_kind_of_identity_holds_before_the_maker_that_made_it() {
             panic!("{report:?}")
         };
         let chained = matches!(proof.key, DeviceKey::Chain(_));
-        let identity = engine::identity::check(&proof, &makers, UnixTime(1_800_000_000)).unwrap();
+        let identity = engine::identity::check(&proof, &makers, UnixTime(1_800_000_000))
+            .unwrap()
+            .identity;
         assert_eq!(identity.serial, device.spec().serial);
         assert_eq!(Some(identity.key_sha256), device.fingerprint());
         assert_eq!(chained, device.spec().number > 2);

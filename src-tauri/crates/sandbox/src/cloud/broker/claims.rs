@@ -7,13 +7,21 @@ use axum::extract::{Path, Query, State};
 use axum::http::StatusCode;
 use axum::http::header::CACHE_CONTROL;
 use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
 use serde::Deserialize;
 use serde_json::json;
+use sha2::{Digest, Sha256};
 use tokio::time::{Duration, Instant, sleep_until};
+use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::{Broker, Code, Person, Problem, Right};
 use crate::cloud::http::stopped;
-use crate::cloud::registry::{ClaimRequest, ClaimState, DeviceView, EnrolmentView, IssuedClaim, Purpose};
+use crate::cloud::registry::{
+    ClaimRequest, ClaimState, DeviceKeys, DeviceView, EnrolmentView, IssuedClaim, Purpose,
+};
 
 /// The longest that an answer is held, in seconds.
 const WAIT_LIMIT: u64 = 20;
@@ -27,6 +35,9 @@ struct Body {
     idempotency_key: uuid::Uuid,
     accept: Vec<String>,
     purpose: Purpose,
+    device_public_key_pem: Option<String>,
+    device_chain_pem: Option<String>,
+    tpm_endorsement_key: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -70,6 +81,7 @@ pub(super) async fn issue(
         let detail = "This cloud's claims are certificates; the device can't take one.";
         return Err(Problem::new(Code::KindNotOffered, detail));
     }
+    let keys = device_keys(&body)?;
     let identity = broker
         .0
         .devices
@@ -84,8 +96,55 @@ pub(super) async fn issue(
     let claim = broker
         .0
         .registry
-        .issue(&person.subject, &key, request, &identity)?;
+        .issue(&person.subject, &key, request, keys, &identity)?;
     Ok(broker.answer(&claim))
+}
+
+/// What the device proved to hold, if its parts fit each other and the hash by which the maker knows the device.
+fn device_keys(body: &Body) -> Result<DeviceKeys, Problem> {
+    let malformed = |detail: &str| Problem::new(Code::MalformedRequest, detail);
+    let chain = body.device_chain_pem.as_deref().unwrap_or_default();
+    let chain: Vec<Vec<u8>> = CertificateDer::pem_slice_iter(chain.as_bytes())
+        .map(|certificate| certificate.map(|der| der.to_vec()))
+        .collect::<Result<_, _>>()
+        .map_err(|_| malformed("deviceChainPem can't be read."))?;
+    let public_key = body
+        .device_public_key_pem
+        .as_deref()
+        .map(|pem| SubjectPublicKeyInfoDer::from_pem_slice(pem.as_bytes()).map(|der| der.to_vec()))
+        .transpose()
+        .map_err(|_| malformed("devicePublicKeyPem is no SubjectPublicKeyInfo."))?;
+    if let Some(public_key) = &public_key {
+        let hash = hex::encode(Sha256::digest(public_key));
+        let stated = body.identity_key_sha256.as_deref().unwrap_or_default();
+        if !stated.eq_ignore_ascii_case(&hash) {
+            return Err(malformed(
+                "devicePublicKeyPem is not the key of identityKeySha256.",
+            ));
+        }
+    }
+    if body.device_chain_pem.is_some() {
+        let (_, leaf) = chain
+            .first()
+            .and_then(|leaf| X509Certificate::from_der(leaf).ok())
+            .ok_or_else(|| malformed("deviceChainPem has no certificate that can be read."))?;
+        if public_key.as_deref() != Some(leaf.public_key().raw) {
+            return Err(malformed(
+                "deviceChainPem is another key's than devicePublicKeyPem.",
+            ));
+        }
+    }
+    let endorsement_key = body
+        .tpm_endorsement_key
+        .as_deref()
+        .map(|text| STANDARD.decode(text))
+        .transpose()
+        .map_err(|_| malformed("tpmEndorsementKey is no base64."))?;
+    Ok(DeviceKeys {
+        public_key,
+        chain,
+        endorsement_key,
+    })
 }
 
 pub(super) async fn enrolment(

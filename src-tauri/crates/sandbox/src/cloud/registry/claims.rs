@@ -27,6 +27,18 @@ pub(crate) struct ClaimRequest {
     pub(crate) purpose: Purpose,
 }
 
+/// What the device proved to hold, as the claim's request said: public, and what a cloud enrols that knows devices by
+/// their own keys.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct DeviceKeys {
+    /// SubjectPublicKeyInfo, DER.
+    pub public_key: Option<Vec<u8>>,
+    /// Certificates in DER, leaf first.
+    pub chain: Vec<Vec<u8>>,
+    /// The public part of the TPM's endorsement key.
+    pub endorsement_key: Option<Vec<u8>>,
+}
+
 /// A claim as its owner gets it.
 pub(crate) struct IssuedClaim {
     pub(crate) id: String,
@@ -71,6 +83,7 @@ impl Registry {
         person: &str,
         idempotency_key: &str,
         request: ClaimRequest,
+        keys: DeviceKeys,
         identity: &Identity,
     ) -> Result<IssuedClaim, Problem> {
         let claim_id = random_name().ok_or_else(Problem::internal)?;
@@ -92,12 +105,13 @@ impl Registry {
         let claim = Claim {
             serial: request.serial.clone(),
             purpose: request.purpose,
+            keys,
             certificate: identity.certificate.clone(),
             key: Some(identity.private_key.clone()),
             issued_at,
             expires_at: issued_at.saturating_add_unsigned(life.as_secs()),
             issued,
-            deadline: if faults.expire_claims_at_once {
+            deadline: if self.0.faults.expires() {
                 issued
             } else {
                 issued + life

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CertificateStatus, ClaimState, EventKind, Registry};
+use super::{CertificateStatus, ClaimState, DeviceKeys, EventKind, Registry};
 
 /// The registry at one moment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,6 +45,8 @@ pub struct ClaimSnapshot {
     pub serial: String,
     /// How it stands.
     pub state: ClaimState,
+    /// What the device proved to hold.
+    pub keys: DeviceKeys,
     /// The claim certificate's id; never among the things' certificates.
     pub certificate_id: String,
     /// What happened, in order.
@@ -122,6 +124,7 @@ impl Registry {
             id: id.clone(),
             serial: claim.serial.clone(),
             state: claim.state(),
+            keys: claim.keys.clone(),
             certificate_id: claim.certificate.id.clone(),
             events: claim.events.iter().map(|event| event.kind).collect(),
         });

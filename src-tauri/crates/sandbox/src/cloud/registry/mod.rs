@@ -16,6 +16,7 @@ use commission::secret::PrivateKeyPem;
 use tokio::sync::watch;
 use tokio::time::{Duration, Instant};
 
+pub use self::claims::DeviceKeys;
 pub use self::inspect::{ClaimSnapshot, Orphan, RegistrySnapshot, ThingSnapshot};
 pub use self::view::{CertificateStatus, ClaimState, EventKind};
 
@@ -67,6 +68,7 @@ struct Device {
 struct Claim {
     serial: String,
     purpose: Purpose,
+    keys: DeviceKeys,
     certificate: Signed,
     /// Gone as soon as nobody may ask for it again.
     key: Option<PrivateKeyPem>,

@@ -10,7 +10,7 @@ use commission::secret::Entropy;
 use commission::time::Moment;
 use tokio::sync::watch;
 
-use super::{Core, Firmware, Inner};
+use super::{Core, Firmware, Inner, Spoil};
 use crate::device::mqtt::Material;
 use crate::device::storage::Kept;
 use crate::device::wifi::Joining;
@@ -22,7 +22,7 @@ struct Strike {
     delay: Duration,
     drops: bool,
     fails: bool,
-    garbles: bool,
+    spoils: Option<Spoil>,
 }
 
 #[async_trait]
@@ -63,8 +63,12 @@ impl Peripheral for Firmware {
             .esp
             .read(characteristic)
             .map_err(|error| AttError(error.att))?;
-        if core.garbled.contains(&characteristic) {
-            value.iter_mut().for_each(|byte| *byte = !*byte);
+        match core.spoiled.get(&characteristic) {
+            None => {}
+            Some(Spoil::Noise) => value.iter_mut().for_each(|byte| *byte = !*byte),
+            Some(Spoil::Half) => value.truncate(value.len() / 2),
+            Some(Spoil::Nothing) => value.clear(),
+            Some(Spoil::TooMuch) => value.resize(self.inner.spec.provisioning.value_limit, 0xff),
         }
         Ok(value)
     }
@@ -84,9 +88,9 @@ impl Peripheral for Firmware {
                 *count = count.saturating_add(1);
                 inner.strike(name, request)
             });
-            core.garbled.remove(&characteristic);
-            if strike.as_ref().is_some_and(|strike| strike.garbles) {
-                core.garbled.insert(characteristic);
+            core.spoiled.remove(&characteristic);
+            if let Some(spoil) = strike.as_ref().and_then(|strike| strike.spoils) {
+                core.spoiled.insert(characteristic, spoil);
             }
             strike
         };
@@ -144,7 +148,14 @@ impl Inner {
             delay: faults.delay.iter().map(|delay| delay.at(name, request)).sum(),
             drops: hits(&faults.drop),
             fails: hits(&faults.fail),
-            garbles: hits(&faults.garble),
+            spoils: [
+                (&faults.garble, Spoil::Noise),
+                (&faults.truncate, Spoil::Half),
+                (&faults.empty, Spoil::Nothing),
+                (&faults.lengthen, Spoil::TooMuch),
+            ]
+            .into_iter()
+            .find_map(|(steps, spoil)| hits(steps).then_some(spoil)),
         }
     }
 

@@ -8,7 +8,7 @@ use commission::dialect::espressif::device::{Connected, FailReason, JoinState};
 use tokio::sync::watch;
 
 use super::Inner;
-use crate::device::enrol::{self, Order};
+use crate::device::enrol::{self, Order, Pending};
 use crate::device::storage::Permanent;
 use crate::device::wifi::{Joining, Lease, Reason};
 
@@ -18,6 +18,7 @@ pub(super) async fn live(inner: Arc<Inner>) {
         inner.station.join(known);
     }
     let mut joining = inner.station.state();
+    let mut trial = None;
     loop {
         let now = joining.borrow_and_update().clone();
         inner.core().tell_join(&now);
@@ -25,7 +26,7 @@ pub(super) async fn live(inner: Arc<Inner>) {
             inner.joined();
             tokio::select! {
                 changed = joining.changed() => if changed.is_err() { return },
-                () = in_network(&inner, &lease) => {}
+                () = in_network(&inner, &lease, &mut trial) => {}
             }
         } else if joining.changed().await.is_err() {
             return;
@@ -33,8 +34,12 @@ pub(super) async fn live(inner: Arc<Inner>) {
     }
 }
 
-/// Uses each claim that it is given, and its permanent identity in between. Never ends by itself.
-async fn in_network(inner: &Arc<Inner>, lease: &Lease) {
+/// A claim, and how far the device got with it.
+type Trial = (Arc<Order>, Option<Pending>);
+
+/// Uses each claim that it is given, and its permanent identity in between. Never ends by itself. A network that goes
+/// away, as when other settings are applied on a visit, does not take away how far it got.
+async fn in_network(inner: &Arc<Inner>, lease: &Lease, trial: &mut Option<Trial>) {
     let mut claim = inner.claim.subscribe();
     loop {
         let order = claim.borrow_and_update().clone();
@@ -44,7 +49,7 @@ async fn in_network(inner: &Arc<Inner>, lease: &Lease) {
                 without_internet(inner, order.is_some() || permanent.is_some()).await;
             }
             match (order, permanent) {
-                (Some(order), _) => exchange(inner, &order).await,
+                (Some(order), _) => exchange(inner, order, trial).await,
                 (None, Some(permanent)) => stay_online(inner, &permanent).await,
                 (None, None) => pending().await,
             }
@@ -58,8 +63,15 @@ async fn in_network(inner: &Arc<Inner>, lease: &Lease) {
 }
 
 /// Ends when the claim is used up: with an identity that is kept, or after the claim was refused for good.
-async fn exchange(inner: &Arc<Inner>, order: &Order) {
-    match enrol::enrol(order, &inner.habits, inner.pace, &inner.progress).await {
+async fn exchange(inner: &Arc<Inner>, order: Arc<Order>, trial: &mut Option<Trial>) {
+    if !trial
+        .as_ref()
+        .is_some_and(|(known, _)| Arc::ptr_eq(known, &order))
+    {
+        *trial = None;
+    }
+    let (order, got) = trial.get_or_insert((order, None));
+    match enrol::enrol(order, &inner.habits, inner.pace, &inner.progress, got).await {
         // Kept before it is used: after a power cut it would be lost for ever.
         Some(permanent) => inner.enrolled(permanent),
         None => pending().await,

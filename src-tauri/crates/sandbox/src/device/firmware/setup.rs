@@ -61,6 +61,7 @@ pub(super) fn config(spec: &DeviceSpec, factory: Option<&FactoryKey>) -> Result<
         firmware: Version(spec.firmware.clone()),
         scheme: factory.scheme(),
         key: factory.public(),
+        endorsement_key: None,
     });
     Ok(config)
 }
@@ -115,7 +116,7 @@ pub(super) fn on_air(spec: &DeviceSpec, endpoints: &[Endpoint], advertises: bool
             name_in_scan_response: Some(spec.name.clone()),
             services: vec![spec.provisioning.service],
             rssi: spec.rssi,
-            interval: pace.span(usual.interval).max(SHORTEST_INTERVAL),
+            interval: pace.span(spec.interval).max(SHORTEST_INTERVAL),
             ..usual
         }),
         gatt: Arc::new(GattLayout {
