@@ -3,15 +3,20 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use commission::claim::Purpose;
 use commission::device::Serial;
+use commission::network::Ssid;
+
+use crate::exit::Ended;
+use engine::labels::check_name;
 
 /// Brings IoT devices online: sign in, push Wi-Fi and a temporary credential over Bluetooth, watch them enrol.
 #[derive(Debug, Parser)]
 #[command(name = "fieldkey", version, about, after_help = EXITS)]
 pub(crate) struct Arguments {
-    /// Print one JSON object a line instead of words (the form is in JSON.md).
+    /// Print one JSON object a line instead of words; fieldkey json prints the form.
     #[arg(long, global = true)]
     pub(crate) json: bool,
     /// Use this Bluetooth adapter, such as hci1.
@@ -30,13 +35,13 @@ pub(crate) struct Arguments {
 const EXITS: &str = "\
 Exit codes:
   0  done
-  1  at least one device failed; nothing of it is left behind, unless the journal says so
-  2  the command line or a file given is wrong
-  3  at least one device's outcome is unknown: run fieldkey resume
+  1  at least one device failed; nothing of it is left in the cloud, unless the journal says so
+  2  the command line, a file or an answer given is wrong or missing
+  3  at least one device's outcome is unknown: run fieldkey resume; for watch: not seen online in time
   4  nobody is signed in, or the sign-in failed
   5  Bluetooth cannot be used
   6  the cloud cannot be reached or refuses
-  7  the profile, the keyring or the journal cannot be used, or another fieldkey works on devices
+  7  the profile, the keyring, the journal or the output cannot be used, or another fieldkey works on devices
   130  stopped with Ctrl-C";
 
 #[derive(Debug, Subcommand)]
@@ -60,17 +65,19 @@ pub(crate) enum Command {
     /// List devices nearby that can be commissioned.
     Scan {
         /// Listen for so many seconds.
-        #[arg(long = "for", value_name = "SECONDS", default_value_t = 10, value_parser = clap::value_parser!(u16).range(1..=3600))]
+        #[arg(long = "for", value_name = "SECONDS", default_value_t = 10, value_parser = number::<u16>(1, 3600))]
         seconds: u16,
     },
     /// Say what a device can do, without changing anything on it.
     Inspect {
         /// The device's advertised name.
+        #[arg(value_parser = name)]
         device: String,
     },
     /// Let a device blink, to see which one it is.
     Identify {
         /// The device's advertised name.
+        #[arg(value_parser = name)]
         device: String,
         /// Read the text of its label (QR code or proof of possession) from standard input instead of asking.
         #[arg(long)]
@@ -86,20 +93,26 @@ pub(crate) enum Command {
         #[arg(value_parser = serial)]
         serial: Serial,
         /// Give up after so many seconds.
-        #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+        #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = number::<u32>(1, 86_400))]
         timeout: u32,
     },
     /// Every job with its evidence.
     Journal {
-        /// Only this job, with all its entries.
-        #[arg(long, value_name = "JOB")]
-        job: Option<uuid::Uuid>,
+        /// Only this job, with all its entries: its identifier, or the first 8 characters of it.
+        #[arg(long, value_name = "JOB", value_parser = job)]
+        job: Option<String>,
+        /// Only jobs at this site.
+        #[arg(long, value_name = "NAME", conflicts_with_all = ["job", "verify"])]
+        site: Option<String>,
         /// Check that no entry was changed after it was written.
         #[arg(long, conflicts_with = "job")]
         verify: bool,
     },
     /// Check adapter, keyring, issuer, cloud and clock, with what to do about each.
     Doctor,
+    /// For whoever sets an AWS account up.
+    #[command(subcommand)]
+    Aws(Aws),
     /// Simulated devices, radio and cloud on this computer, with real protocols between them.
     #[command(subcommand)]
     Sandbox(Sandbox),
@@ -108,8 +121,14 @@ pub(crate) enum Command {
         /// Which shell.
         shell: clap_complete::Shell,
     },
-    /// Print the manual page.
-    Man,
+    /// Print what the lines of --json hold, with all codes.
+    Json,
+    /// Print the manual: all commands with their options on one page.
+    Man {
+        /// Write a page for each command into this folder instead, for a system's manual (man1).
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
 }
 
 #[derive(Debug, Subcommand)]
@@ -124,15 +143,57 @@ pub(crate) enum Profile {
 }
 
 #[derive(Debug, Subcommand)]
+pub(crate) enum Aws {
+    /// Print what the account of the current profile has to be given: roles, template, device policy and hook.
+    Policy {
+        /// The account's number; known already where the profile names a role.
+        #[arg(long, value_name = "NUMBER", value_parser = account)]
+        account: Option<String>,
+        /// Only this part, without a word besides, to be written to a file.
+        #[arg(long, value_enum)]
+        part: Option<Paper>,
+    },
+}
+
+/// What an account is given.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Paper {
+    /// Whom the role of installers trusts.
+    Trust,
+    /// IAM policy of installers.
+    Installer,
+    /// IAM policy of support staff.
+    Support,
+    /// AWS IoT policy of devices.
+    Device,
+    /// Body of the provisioning template.
+    Template,
+    /// Pre-provisioning hook, in Python.
+    Hook,
+    /// IAM policy of the hook.
+    HookRole,
+}
+
+fn account(text: &str) -> Result<String, String> {
+    if text.len() == 12 && text.bytes().all(|byte| byte.is_ascii_digit()) {
+        Ok(text.to_owned())
+    } else {
+        Err("an account's number has 12 digits".into())
+    }
+}
+
+#[derive(Debug, Subcommand)]
 pub(crate) enum Network {
     /// Ask for the passphrase (or read it from standard input) and keep it in the keyring.
     Remember {
         /// The network's name.
+        #[arg(value_parser = ssid)]
         ssid: String,
     },
     /// Forget the passphrase.
     Forget {
         /// The network's name.
+        #[arg(value_parser = ssid)]
         ssid: String,
     },
 }
@@ -141,14 +202,18 @@ pub(crate) enum Network {
 #[command(group = clap::ArgGroup::new("which").required(true).args(["device", "labels"]))]
 pub(crate) struct Commission {
     /// The device's advertised name; its label is asked for.
+    #[arg(value_parser = name)]
     pub(crate) device: Option<String>,
     /// A CSV or JSON file of labels: name, serial, pop, username, network, or the text of the QR code as label.
     #[arg(long, value_name = "FILE", conflicts_with = "serial")]
     pub(crate) labels: Option<PathBuf>,
-    /// The network to join; the profile's default, or a question, where absent.
-    #[arg(long, value_name = "SSID")]
+    /// The site, one of the profile's; its default, or its only one, where absent.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) site: Option<String>,
+    /// The network to join; what the profile proposes at the site, or a question, where absent.
+    #[arg(long, value_name = "SSID", value_parser = ssid)]
     pub(crate) network: Option<String>,
-    /// The network hides its name.
+    /// The network of --network hides its name.
     #[arg(long, requires = "network")]
     pub(crate) hidden: bool,
     /// The device's serial number, where its label does not carry it.
@@ -158,7 +223,7 @@ pub(crate) struct Commission {
     #[arg(long, value_enum, default_value_t = Why::New)]
     pub(crate) purpose: Why,
     /// Links at once, instead of the profile's number.
-    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=16))]
+    #[arg(long, value_parser = number::<u8>(1, 16))]
     pub(crate) links: Option<u8>,
 }
 
@@ -194,7 +259,7 @@ pub(crate) enum Sandbox {
         #[arg(long, value_name = "FOLDER")]
         state: Option<PathBuf>,
         /// How many times faster than life the devices' own delays pass.
-        #[arg(long, default_value_t = 1.0)]
+        #[arg(long, default_value_t = 1.0, value_parser = speed)]
         speed: f64,
     },
     /// What its registry shows: each thing with its credentials, claims, and what is left over.
@@ -206,6 +271,12 @@ pub(crate) enum Sandbox {
         #[arg(long)]
         check: bool,
     },
+    /// Begin to work at it: import its profile, and keep its networks' passphrases in the keyring.
+    MoveIn {
+        /// Where it keeps its state.
+        #[arg(long, value_name = "FOLDER")]
+        state: Option<PathBuf>,
+    },
     /// Play the person at the browser: sign in at the sandbox's page, or type a device code there.
     Browse {
         /// Where it keeps its state.
@@ -214,7 +285,8 @@ pub(crate) enum Sandbox {
         /// As whom.
         #[arg(long, default_value = "anna")]
         user: String,
-        /// The page's address.
+        /// The page's address; for a device code, the one that has the code in it (pageWithCode in JSON).
+        #[arg(value_parser = page)]
         page: url::Url,
     },
 }
@@ -223,10 +295,121 @@ fn serial(text: &str) -> Result<Serial, commission::device::SerialError> {
     Serial::new(text)
 }
 
+fn name(text: &str) -> Result<String, String> {
+    check_name(text).map(|()| text.to_owned())
+}
+
+fn ssid(text: &str) -> Result<String, commission::network::NetworkError> {
+    Ssid::new(text).map(|_| text.to_owned())
+}
+
+fn job(text: &str) -> Result<String, &'static str> {
+    let fits = |c: char| c.is_ascii_hexdigit() || c == '-';
+    if (8..=36).contains(&text.len()) && text.chars().all(fits) {
+        Ok(text.to_lowercase())
+    } else {
+        Err("this takes the identifier that fieldkey journal shows, or its first 8 characters")
+    }
+}
+
+fn page(text: &str) -> Result<url::Url, String> {
+    text.parse().map_err(|error| {
+        format!("this is no web address ({error}); write it as in https://127.0.0.1:8443/device")
+    })
+}
+
+fn speed(text: &str) -> Result<f64, &'static str> {
+    let speed = text.parse().ok();
+    speed
+        .filter(|speed: &f64| speed.is_finite() && *speed > 0.0)
+        .ok_or("a speed is a number above 0; 1 is as in life")
+}
+
+/// Reads a number within limits.
+fn number<T: TryFrom<u32> + 'static>(
+    least: u32,
+    most: u32,
+) -> impl Fn(&str) -> Result<T, String> + Clone + Send + Sync {
+    move |text| {
+        text.parse()
+            .ok()
+            .filter(|number| (least..=most).contains(number))
+            .and_then(|number| T::try_from(number).ok())
+            .ok_or_else(|| format!("this must be a whole number from {least} to {most}"))
+    }
+}
+
+/// What a command line that clap refuses ends with.
+pub(crate) fn refused(error: &clap::Error, words: &[String]) -> Ended {
+    let help = format!("{} --help shows what can be asked for.", deepest(words));
+    let context = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        Some(ContextValue::Strings(texts)) => Some(texts.join(" or ")),
+        _ => None,
+    };
+    let meant = |kind| {
+        context(kind)
+            .map(|meant| format!("Did you mean {meant}? "))
+            .unwrap_or_default()
+    };
+    match error.kind() {
+        ErrorKind::MissingSubcommand | ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand => {
+            Ended::usage("a command is missing", help)
+        }
+        ErrorKind::InvalidSubcommand => Ended::usage(
+            format!(
+                "there is no command {:?}",
+                context(ContextKind::InvalidSubcommand).unwrap_or_default()
+            ),
+            meant(ContextKind::SuggestedSubcommand) + &help,
+        ),
+        ErrorKind::UnknownArgument => {
+            // A word too many may be a secret that somebody meant to hand over so; it is not repeated.
+            let what = match context(ContextKind::InvalidArg).filter(|name| name.starts_with('-')) {
+                Some(name) => format!("there is no {name} here"),
+                None => "there is an argument too many".to_owned(),
+            };
+            let now = format!(
+                "{}No secret is ever an argument: labels and passphrases are asked for, or read from standard input. \
+                 {help}",
+                meant(ContextKind::SuggestedArg)
+            );
+            Ended::usage(what, now)
+        }
+        // What was handed over with it may be a secret, too.
+        ErrorKind::TooManyValues => Ended::usage(
+            format!(
+                "{} takes no value",
+                context(ContextKind::InvalidArg).unwrap_or_default()
+            ),
+            help,
+        ),
+        _ => {
+            let rendered = error.render().to_string();
+            let first = rendered.split("\n\n").next().unwrap_or_default();
+            let lines: Vec<&str> = first.lines().map(str::trim).collect();
+            let what = lines.join(" ");
+            Ended::usage(what.strip_prefix("error: ").unwrap_or(&what), help)
+        }
+    }
+}
+
+/// The command that these words name, as far as they do.
+fn deepest(words: &[String]) -> String {
+    let mut command = Arguments::command();
+    let mut path = vec![command.get_name().to_owned()];
+    for word in words {
+        if let Some(inner) = command.find_subcommand(word).cloned() {
+            path.push(inner.get_name().to_owned());
+            command = inner;
+        }
+    }
+    path.join(" ")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_consistent() {

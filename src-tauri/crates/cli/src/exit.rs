@@ -23,6 +23,9 @@ pub(crate) enum Exit {
     Local = 7,
     /// Stopped with Ctrl-C.
     Interrupted = 130,
+    /// Told to end by the system (SIGTERM) after it had asked for a secret.
+    #[cfg(unix)]
+    Terminated = 143,
 }
 
 impl From<Exit> for ExitCode {
@@ -98,17 +101,7 @@ impl From<commission::gatt::LinkError> for Ended {
 
 impl From<commission::fault::CloudError> for Ended {
     fn from(error: commission::fault::CloudError) -> Self {
-        use commission::fault::{CloudError, Fault};
-        let fault = match error {
-            CloudError::SignedOut => Fault::SignedOut,
-            CloudError::Unreachable(why) | CloudError::Nonsense(why) => Fault::CloudUnreachable(why),
-            CloudError::Throttled { .. } => Fault::Cloud {
-                code: "throttled".into(),
-                message: "too many requests for now".into(),
-            },
-            CloudError::Refused { code, message } => Fault::Cloud { code, message },
-        };
-        let mut ended = Self::from(&fault);
+        let mut ended = Self::from(Failure::from(&error));
         if ended.exit == Exit::DeviceFailed {
             ended.exit = Exit::Cloud;
         }

@@ -6,50 +6,62 @@ use std::sync::Arc;
 use commission::flow::{Answer, JobId};
 use commission::network::{Network, Ssid};
 use commission::secret::{Passphrase, Pop};
+use engine::possession;
 use engine::request::Request;
 use engine::run::Engine;
 use engine::view::{JobView, QuestionView, SeenNetworkView, View};
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use zeroize::Zeroize;
+use zeroize::{Zeroize, Zeroizing};
 
 use crate::exit::{Ended, Exit};
-use crate::person::Person;
+use crate::passphrases::{self, Passphrases};
+use crate::person::{Person, Silence};
 use crate::progress::Progress;
 use crate::setup::Setup;
 use crate::words;
 
 /// Follows until each of these jobs has ended, gives all links back, and says how each ended.
-pub(crate) async fn to_the_end(setup: &Setup, engine: Engine, jobs: &[JobId]) -> Result<(), Ended> {
+pub(crate) async fn to_the_end(
+    setup: &Setup,
+    engine: Engine,
+    jobs: &[JobId],
+    mut passphrases: Passphrases,
+) -> Result<(), Ended> {
     let mut views = engine.views();
-    let mut progress = Progress::new(setup.out.clone());
+    let mut progress = Progress::new(setup.out.clone(), setup.person.is_at_terminal());
     let (answers, mut answered) = mpsc::unbounded_channel();
-    let mut asked = BTreeSet::new();
+    let mut prompts = Prompts::default();
+    // Before anything else may ask or read: this is who acts on Ctrl-C as long as there are jobs.
+    let mut stop = setup.interrupts.mind();
     if setup.out.is_json() {
         tokio::spawn(answer_lines(setup.clone(), answers.clone()));
     }
     let mut interrupted = false;
-    // One ear for the whole time: a new one for each turn of the loop misses what came between two turns.
-    let stop = setup.interrupts.next();
-    tokio::pin!(stop);
     let mut unheard = Unheard::default();
     let last = loop {
         let view = Arc::clone(&views.borrow_and_update());
         progress.show(&view);
+        passphrases.keep_proven(setup, &view).await;
         // One that is not shown yet has not ended.
         let is_over = |id: &JobId| view.jobs.iter().any(|job| job.id == *id && job.is_over());
         if jobs.iter().all(is_over) {
             break view;
         }
-        ask(setup, &view, &mut asked, &answers);
+        if !interrupted {
+            prompts.ask(setup, &engine, &view, &mut passphrases, &answers);
+        }
         unheard.give_up(setup, &engine, &view);
         tokio::select! {
             changed = views.changed() => if changed.is_err() { break view },
             Some(reply) = answered.recv() => match reply.whose {
                 Whose::Nobody => unheard.input_over = true,
-                _ => answer(setup, &engine, &view, reply),
+                _ => {
+                    prompts.open = false;
+                    answer(setup, &engine, &view, &mut passphrases, reply);
+                }
             },
-            () = &mut stop, if !interrupted => {
+            () = stop.pressed(), if !interrupted => {
                 interrupted = true;
                 setup.out.say(
                     "\nStopping: each device is brought to a named state and its link is given back. Ctrl-C again \
@@ -71,7 +83,25 @@ pub(crate) async fn to_the_end(setup: &Setup, engine: Engine, jobs: &[JobId]) ->
 struct Reply {
     whose: Whose,
     /// `None` at the end of their input.
-    answer: Option<Answer>,
+    said: Option<Said>,
+}
+
+/// What they replied.
+enum Said {
+    /// An answer as it stands.
+    Answer(Answer),
+    /// The text of a label, which is an answer only if it is the label of the device that asks.
+    Label(Zeroizing<String>),
+}
+
+impl Said {
+    /// As the answer of this job's device; else why it is none, and what to do.
+    fn answer(self, job: &JobView) -> Result<Answer, String> {
+        match self {
+            Self::Answer(answer) => Ok(answer),
+            Self::Label(text) => possession(&text, job),
+        }
+    }
 }
 
 /// Which job a reply is for.
@@ -112,7 +142,7 @@ fn unanswerable(setup: &Setup, engine: &Engine, job: &JobView) {
             job.name
         ),
     );
-    engine.request(Request::Answer(job.id, Answer::Skip));
+    engine.request(Request::Answer(job.id, Answer::Nobody));
 }
 
 /// The job that an answer is for. Two devices may share a name, and one's proof of possession is no answer for the
@@ -136,88 +166,161 @@ fn whose<'v>(view: &'v View, whose: &Whose) -> Result<Option<&'v JobView>, Strin
     }
 }
 
-fn answer(setup: &Setup, engine: &Engine, view: &View, reply: Reply) {
+fn answer(setup: &Setup, engine: &Engine, view: &View, passphrases: &mut Passphrases, reply: Reply) {
     let job = match whose(view, &reply.whose) {
         Ok(Some(job)) => job,
         Ok(None) => return,
         Err(why) => return setup.out.warn("answer", &why),
     };
-    match reply.answer {
-        Some(answer) => engine.request(Request::Answer(job.id, answer)),
+    match reply.said {
+        Some(said) => {
+            let answer = match said.answer(job) {
+                Ok(answer) => answer,
+                Err(why) => return setup.out.warn("answer", &why),
+            };
+            passphrases.answered(job, &answer);
+            engine.request(Request::Answer(job.id, answer));
+        }
         None if job.question.is_some() => unanswerable(setup, engine, job),
         None => {}
     }
 }
 
-/// Asks what is open and has not been asked yet. In JSON the question is a happening, and answers come as lines.
-fn ask(
-    setup: &Setup,
-    view: &View,
-    asked: &mut BTreeSet<(JobId, usize)>,
-    answers: &mpsc::UnboundedSender<Reply>,
-) {
-    if setup.out.is_json() {
-        return;
-    }
-    for job in &view.jobs {
-        let Some(question) = &job.question else { continue };
-        // The same question may come again after another wrong answer; it then stands later among the happenings.
-        let number = job
-            .happenings
-            .iter()
-            .filter(|happening| is_question(happening))
-            .count();
-        if asked.insert((job.id, number)) {
-            let (person, name, id) = (setup.person.clone(), job.name.clone(), job.id);
-            let (question, answers) = (question.clone(), answers.clone());
-            tokio::spawn(async move {
-                let answer = put(&person, &name, &question).await;
-                // An error means that the jobs have ended, and nobody wants the answer.
-                let _ = answers.send(Reply {
-                    whose: Whose::Job(id),
-                    answer,
-                });
-            });
+/// What a scanner or a person typed, as the answer of this job's device; else why it is none, and what to do.
+fn possession(text: &str, job: &JobView) -> Result<Answer, String> {
+    possession::answer(text, Some(&job.name), job.serial.as_deref())
+        .map_err(|error| format!("{error}. {}", error.advice()))
+}
+
+/// The questions that were put to the person, one at a time. In JSON the question is a happening, and answers come as
+/// lines.
+#[derive(Default)]
+struct Prompts {
+    /// One stands.
+    open: bool,
+    /// Which job was asked, and the how manyth of its questions.
+    asked: BTreeSet<(JobId, usize)>,
+}
+
+impl Prompts {
+    /// Puts the next question that has not been put yet, unless its answer is known by now.
+    fn ask(
+        &mut self,
+        setup: &Setup,
+        engine: &Engine,
+        view: &View,
+        passphrases: &mut Passphrases,
+        answers: &mpsc::UnboundedSender<Reply>,
+    ) {
+        for job in &view.jobs {
+            let Some(question) = &job.question else { continue };
+            // The same question may come again after another wrong answer; it then stands later among the happenings.
+            let number = job
+                .happenings
+                .iter()
+                .filter(|happening| is_question(happening))
+                .count();
+            if self.asked.contains(&(job.id, number)) {
+                continue;
+            }
+            if let Some((network, passphrase)) = passphrases.known(job) {
+                self.asked.insert((job.id, number));
+                let words = format!(
+                    "{}: the passphrase that was typed for {network} is tried",
+                    job.name
+                );
+                setup.out.warn("passphrase-reused", &words);
+                engine.request(Request::Answer(job.id, Answer::Passphrase(passphrase)));
+            } else if !self.open && !setup.out.is_json() {
+                self.asked.insert((job.id, number));
+                self.open = true;
+                tokio::spawn(put_to_person(
+                    setup.clone(),
+                    job.clone(),
+                    question.clone(),
+                    answers.clone(),
+                ));
+            }
         }
     }
+}
+
+async fn put_to_person(
+    setup: Setup,
+    job: JobView,
+    question: QuestionView,
+    answers: mpsc::UnboundedSender<Reply>,
+) {
+    let answer = match put(&setup.person, &job, &question).await {
+        Ok(answer) => Some(answer),
+        // Whoever follows the jobs has heard it too, and stops them all.
+        Err(Silence::Interrupted) => return,
+        Err(Silence::Over | Silence::NoText) => None,
+    };
+    if answer == Some(Answer::Skip) {
+        setup.out.say(format!("{} is skipped.", job.name));
+    }
+    // An error means that the jobs have ended, and nobody wants the answer.
+    let _ = answers.send(Reply {
+        whose: Whose::Job(job.id),
+        said: answer.map(Said::Answer),
+    });
 }
 
 fn is_question(happening: &engine::view::Happening) -> bool {
     matches!(happening.what, engine::view::What::Asked { .. })
 }
 
-async fn put(person: &Person, name: &str, question: &QuestionView) -> Option<Answer> {
-    let intro = words::asked(question);
+async fn put(person: &Person, job: &JobView, question: &QuestionView) -> Result<Answer, Silence> {
+    let (name, intro) = (&job.name, words::asked(question));
     match question {
         QuestionView::Pop { .. } => {
-            let text = person
-                .secret(&format!("{name}: {intro}\n  Proof of possession"))
-                .await?;
-            Some(if text.is_empty() {
-                Answer::Skip
-            } else {
-                Answer::Pop(Pop::new(text.as_str()))
-            })
+            let ask = "Label or proof of possession (empty to skip this device)";
+            let mut prompt = format!("{name}: {intro}\n  {ask}");
+            loop {
+                let text = person.secret(&prompt).await?;
+                if text.is_empty() {
+                    return Ok(Answer::Skip);
+                }
+                match possession(&text, job) {
+                    Ok(answer) => return Ok(answer),
+                    Err(why) => prompt = format!("  {why}\n  {ask}"),
+                }
+            }
         }
-        QuestionView::Passphrase { .. } => {
-            let text = person.secret(&format!("{name}: {intro}\n  Passphrase")).await?;
-            Some(if text.is_empty() {
-                Answer::Skip
-            } else {
-                Answer::Passphrase(Passphrase::new(text.as_str()))
-            })
+        QuestionView::Passphrase { network, .. } => {
+            let ask = format!("Passphrase of {network} (empty to skip this device)");
+            let mut prompt = format!("{name}: {intro}\n  {ask}");
+            loop {
+                let text = person.secret(&prompt).await?;
+                if text.is_empty() {
+                    return Ok(Answer::Skip);
+                }
+                match passphrases::possible(&text) {
+                    Ok(passphrase) => return Ok(Answer::Passphrase(passphrase)),
+                    Err(error) => prompt = format!("  {error}\n  {ask}"),
+                }
+            }
         }
-        QuestionView::NetworkDoubt { .. } => {
-            let text = person
-                .line(&format!("{name}: {intro}\n  Go on all the same? (yes/no)"))
-                .await?;
-            Some(if matches!(text.as_str(), "y" | "yes") {
-                Answer::GoOn
-            } else {
-                Answer::Skip
-            })
-        }
+        QuestionView::NetworkDoubt { .. } => doubted(person, job, &intro).await,
         QuestionView::Network { seen } => choose_network(person, name, &intro, seen).await,
+    }
+}
+
+async fn doubted(person: &Person, job: &JobView, intro: &str) -> Result<Answer, Silence> {
+    let mut prompt = format!("{}: {intro}", job.name);
+    loop {
+        let text = person
+            .line(&format!(
+                "{prompt}\n  Go on all the same (yes), choose another network (other), or skip this device (no)?"
+            ))
+            .await?;
+        match text.trim().to_lowercase().as_str() {
+            "y" | "yes" => return Ok(Answer::GoOn),
+            "n" | "no" | "skip" => return Ok(Answer::Skip),
+            "o" | "other" => return choose_network(person, &job.name, "Which one?", &job.networks).await,
+            _ => prompt = format!("{}: please answer yes, other or no", job.name),
+        }
     }
 }
 
@@ -226,7 +329,7 @@ async fn choose_network(
     name: &str,
     intro: &str,
     seen: &[SeenNetworkView],
-) -> Option<Answer> {
+) -> Result<Answer, Silence> {
     let mut prompt = format!("{name}: {intro}");
     for (number, network) in seen.iter().enumerate() {
         let lock = if network.open { "open" } else { "protected" };
@@ -242,29 +345,39 @@ async fn choose_network(
             .line(&format!("{prompt}\n  Number or name (empty to skip this device)"))
             .await?;
         if text.is_empty() {
-            return Some(Answer::Skip);
+            return Ok(Answer::Skip);
         }
         let listed = text
             .parse::<usize>()
             .ok()
             .and_then(|number| number.checked_sub(1))
-            .and_then(|index| seen.get(index));
+            .and_then(|index| seen.get(index))
+            .or_else(|| seen.iter().find(|network| network.ssid == text.as_str()));
         let ssid = match listed {
             Some(network) => hex_bytes(&network.ssid_hex),
             None => Some(text.as_bytes().to_vec()),
         };
-        let passphrase = if listed.is_some_and(|network| network.open) {
-            None
-        } else {
-            let text = person.secret("  Passphrase (empty if it is open)").await?;
-            Some(Passphrase::new(text.as_str()))
+        let passphrase = match listed {
+            Some(network) if network.open => None,
+            Some(network) => {
+                let prompt = format!("  Passphrase of {} (empty to skip this device)", network.ssid);
+                let text = person.secret(&prompt).await?;
+                if text.is_empty() {
+                    return Ok(Answer::Skip);
+                }
+                Some(Passphrase::new(text.as_str()))
+            }
+            None => {
+                let text = person.secret("  Passphrase (empty if it is open)").await?;
+                Some(Passphrase::new(text.as_str()))
+            }
         };
         let network = ssid.map(Ssid::new).and_then(Result::ok).map(|ssid| {
             // A name that the device did not list can only be a hidden network's.
             Network::new(ssid, passphrase, listed.is_none())
         });
         match network {
-            Some(Ok(network)) => return Some(Answer::Network(network)),
+            Some(Ok(network)) => return Ok(Answer::Network(network)),
             Some(Err(error)) => prompt = format!("{name}: {error}"),
             None => prompt = format!("{name}: a network's name has 1 to 32 bytes"),
         }
@@ -291,8 +404,14 @@ struct AnswerLine {
     device: Option<String>,
     #[serde(default)]
     job: Option<JobId>,
+    /// The text of the device's label.
+    #[serde(default)]
+    label: Option<String>,
     #[serde(default)]
     pop: Option<String>,
+    /// The Security 2 user that goes with the PoP, where it is not the usual one.
+    #[serde(default)]
+    username: Option<String>,
     #[serde(default)]
     passphrase: Option<String>,
     #[serde(default)]
@@ -307,6 +426,7 @@ struct AnswerLine {
 
 impl Drop for AnswerLine {
     fn drop(&mut self) {
+        self.label.zeroize();
         self.pop.zeroize();
         self.passphrase.zeroize();
     }
@@ -321,24 +441,48 @@ impl AnswerLine {
         }
     }
 
-    fn answer(&self) -> Result<Answer, String> {
+    fn said(&self) -> Result<Said, String> {
         let passphrase = self.passphrase.as_deref().map(Passphrase::new);
-        match (&self.pop, &self.network, passphrase, self.go_on, self.skip) {
-            (Some(pop), None, None, false, false) => Ok(Answer::Pop(Pop::new(pop.as_str()))),
+        if self.username.is_some() && self.pop.is_none() {
+            return Err("a username stands beside a pop; a label has its own".into());
+        }
+        if let Some(label) = &self.label {
+            let alone = self.pop.is_none() && self.network.is_none() && passphrase.is_none();
+            return if alone && !self.go_on && !self.skip {
+                Ok(Said::Label(Zeroizing::new(label.clone())))
+            } else {
+                Err(ONE_ANSWER.into())
+            };
+        }
+        let answer = match (&self.pop, &self.network, passphrase, self.go_on, self.skip) {
+            (Some(pop), None, None, false, false) => Answer::Pop {
+                pop: Pop::new(pop.as_str()),
+                username: self.username.clone(),
+            },
             (None, Some(name), passphrase, false, false) => Ssid::new(name.as_str())
                 .and_then(|ssid| Network::new(ssid, passphrase, self.hidden))
                 .map(Answer::Network)
-                .map_err(|error| error.to_string()),
-            (None, None, Some(passphrase), false, false) => Ok(Answer::Passphrase(passphrase)),
-            (None, None, None, true, false) => Ok(Answer::GoOn),
-            (None, None, None, false, true) => Ok(Answer::Skip),
-            _ => Err("an answer has one of pop, network, passphrase, goOn and skip".into()),
-        }
+                .map_err(|error| error.to_string())?,
+            (None, None, Some(passphrase), false, false) => Answer::Passphrase(passphrase),
+            (None, None, None, true, false) => Answer::GoOn,
+            (None, None, None, false, true) => Answer::Skip,
+            _ => return Err(ONE_ANSWER.into()),
+        };
+        Ok(Said::Answer(answer))
     }
 }
 
+/// Why a line with none or several is not taken.
+const ONE_ANSWER: &str = "an answer has one of label, pop, network, passphrase, goOn and skip";
+
 async fn answer_lines(setup: Setup, answers: mpsc::UnboundedSender<Reply>) {
-    while let Some(line) = setup.person.line("").await {
+    loop {
+        let line = match setup.person.line("").await {
+            Ok(line) => line,
+            Err(Silence::Interrupted) => return,
+            Err(Silence::Over) => break,
+            Err(Silence::NoText) => Zeroizing::new(String::new()),
+        };
         let Ok(line) = serde_json::from_str::<AnswerLine>(&line) else {
             setup.out.warn(
                 "answer",
@@ -346,11 +490,11 @@ async fn answer_lines(setup: Setup, answers: mpsc::UnboundedSender<Reply>) {
             );
             continue;
         };
-        match line.whose().and_then(|whose| Ok((whose, line.answer()?))) {
-            Ok((whose, answer)) => {
+        match line.whose().and_then(|whose| Ok((whose, line.said()?))) {
+            Ok((whose, said)) => {
                 let reply = Reply {
                     whose,
-                    answer: Some(answer),
+                    said: Some(said),
                 };
                 if answers.send(reply).is_err() {
                     return;
@@ -362,7 +506,7 @@ async fn answer_lines(setup: Setup, answers: mpsc::UnboundedSender<Reply>) {
     // An error means that the jobs have ended, and nobody wants to know.
     let _ = answers.send(Reply {
         whose: Whose::Nobody,
-        answer: None,
+        said: None,
     });
 }
 
@@ -371,22 +515,41 @@ mod tests {
     use super::*;
 
     fn answer(line: &str) -> Result<Answer, String> {
+        let job = JobView::new(JobId(uuid::Uuid::nil()), "A".into(), None);
         serde_json::from_str::<AnswerLine>(line)
             .map_err(|_| "no answer".to_owned())?
-            .answer()
+            .said()?
+            .answer(&job)
     }
 
     #[test]
     fn an_answer_line_is_exactly_one_answer() {
+        let pop = |username: Option<&str>| {
+            Ok(Answer::Pop {
+                pop: Pop::new("x"),
+                username: username.map(ToOwned::to_owned),
+            })
+        };
+        assert_eq!(answer(r#"{"device":"A","pop":"x"}"#), pop(None));
         assert_eq!(
-            answer(r#"{"device":"A","pop":"x"}"#),
-            Ok(Answer::Pop(Pop::new("x")))
+            answer(r#"{"device":"A","pop":"x","username":"installer"}"#),
+            pop(Some("installer"))
         );
+        assert_eq!(answer(r#"{"device":"A","label":"NP:A|x|b"}"#), pop(None));
         assert_eq!(answer(r#"{"device":"A","skip":true}"#), Ok(Answer::Skip));
-        assert!(answer(r#"{"device":"A"}"#).is_err());
-        assert!(answer(r#"{"device":"A","pop":"x","skip":true}"#).is_err());
-        assert!(answer(r#"{"device":"A","network":"n","passphrase":"short"}"#).is_err());
-        assert!(answer(r#"{"device":"A","colour":"red"}"#).is_err());
+        for none in [
+            r#"{"device":"A"}"#,
+            r#"{"device":"A","pop":"x","skip":true}"#,
+            r#"{"device":"A","pop":"x","label":"NP:A|x|b"}"#,
+            r#"{"device":"A","label":"NP:A|x|b","skip":true}"#,
+            r#"{"device":"A","label":"NP:A|x|b","username":"installer"}"#,
+            r#"{"device":"A","label":"NP:B|x|b"}"#,
+            r#"{"device":"A","skip":true,"username":"installer"}"#,
+            r#"{"device":"A","network":"n","passphrase":"short"}"#,
+            r#"{"device":"A","colour":"red"}"#,
+        ] {
+            assert!(answer(none).is_err(), "{none}");
+        }
     }
 
     #[test]

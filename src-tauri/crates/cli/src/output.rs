@@ -1,19 +1,48 @@
 //! What a command says: words for a person, or one JSON object a line.
 
-use std::io::Write;
+use std::io::{self, ErrorKind, Write};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use indicatif::MultiProgress;
+use indicatif::{MultiProgress, ProgressDrawTarget};
 use serde::Serialize;
 
 use commission::text::is_trick;
 
-use crate::exit::Ended;
+use crate::exit::{Ended, Exit};
 
 /// Where words and lines go; progress bars, where there are any, stay below them.
 #[derive(Clone)]
 pub(crate) struct Output {
     json: bool,
     bars: MultiProgress,
+    state: Arc<Mutex<State>>,
+}
+
+#[derive(Default)]
+struct State {
+    /// What was said while a question stands: it comes after the answer, so that nobody types into moving lines.
+    held: Option<Vec<(Stream, String)>>,
+    /// Why standard output took no more.
+    broken: Option<io::Error>,
+}
+
+#[derive(Clone, Copy)]
+enum Stream {
+    Out,
+    Error,
+}
+
+/// The quiet around a question, until it is dropped.
+pub(crate) struct Quiet<'a>(&'a Output);
+
+impl Drop for Quiet<'_> {
+    fn drop(&mut self) {
+        let held = self.0.state().held.take();
+        self.0.bars.set_draw_target(ProgressDrawTarget::stderr());
+        for (stream, line) in held.into_iter().flatten() {
+            self.0.write(stream, &line);
+        }
+    }
 }
 
 #[derive(Serialize)]
@@ -38,6 +67,7 @@ impl Output {
         Self {
             json,
             bars: MultiProgress::new(),
+            state: Arc::default(),
         }
     }
 
@@ -54,15 +84,87 @@ impl Output {
     /// Says something in words; nothing in JSON.
     pub(crate) fn say(&self, words: impl AsRef<str>) {
         if !self.json {
-            self.bars.suspend(|| write_line(&harmless(words.as_ref())));
+            self.write(Stream::Out, &harmless(words.as_ref()));
         }
+    }
+
+    /// Holds back all that is said meanwhile.
+    pub(crate) fn quiet(&self) -> Quiet<'_> {
+        self.state().held.get_or_insert_default();
+        // Bars that come or go may fail to be wiped from a terminal that is gone.
+        let _ = self.bars.clear();
+        self.bars.set_draw_target(ProgressDrawTarget::hidden());
+        Quiet(self)
+    }
+
+    /// Gives out a text that is made for other programs, as it is, or within a JSON line.
+    pub(crate) fn text<T: Serialize>(&self, kind: &str, content: &T, text: &str) {
+        if self.json {
+            self.line(kind, content);
+        } else {
+            let done = io::stdout().write_all(text.as_bytes());
+            self.note(done);
+        }
+    }
+
+    /// How many columns there are for words; none where nobody looks at a terminal.
+    pub(crate) fn columns(&self) -> Option<usize> {
+        width(Stream::Out)
+    }
+
+    /// Why not everything that was said has arrived. A closed pipe (`fieldkey scan | head`) ends the output, not the
+    /// work: devices must still be left in order, and nobody misses what nobody reads.
+    pub(crate) fn arrived(&self) -> Result<(), Ended> {
+        self.note(io::stdout().flush());
+        match self.state().broken.take() {
+            Some(error) if error.kind() != ErrorKind::BrokenPipe => Err(Ended::new(
+                Exit::Local,
+                "output",
+                format!("what was said could not be written: {error}"),
+                "Make room where the output goes, then ask again; what was done stays done.",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    fn write(&self, stream: Stream, line: &str) {
+        let mut state = self.state();
+        if let Some(held) = &mut state.held {
+            held.push((stream, line.to_owned()));
+            return;
+        }
+        drop(state);
+        let line = match width(stream).filter(|_| !self.json) {
+            Some(width) => fitted(line, width),
+            None => line.to_owned(),
+        };
+        match stream {
+            Stream::Out => {
+                let done = self.bars.suspend(|| writeln!(anstream::stdout(), "{line}"));
+                self.note(done);
+            }
+            // Nowhere is left to say that this failed.
+            Stream::Error => {
+                let _ = self.bars.suspend(|| writeln!(anstream::stderr(), "{line}"));
+            }
+        }
+    }
+
+    fn note(&self, done: io::Result<()>) {
+        if let Err(error) = done {
+            self.state().broken.get_or_insert(error);
+        }
+    }
+
+    fn state(&self) -> std::sync::MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Says something as a JSON line; nothing in words.
     pub(crate) fn line<T: Serialize>(&self, kind: &str, content: &T) {
         if self.json {
             match serde_json::to_string(&Line { kind, content }) {
-                Ok(line) => write_line(&escaped(&line)),
+                Ok(line) => self.write(Stream::Out, &escaped(&line)),
                 Err(error) => tracing::error!(%error, kind, "a line could not be written as JSON"),
             }
         }
@@ -79,8 +181,7 @@ impl Output {
         if self.json {
             self.line("warning", &serde_json::json!({ "code": code, "what": words }));
         } else {
-            self.bars
-                .suspend(|| write_error(&harmless(&format!("note: {words}"))));
+            self.write(Stream::Error, &harmless(&format!("note: {words}")));
         }
     }
 
@@ -106,12 +207,10 @@ impl Output {
                 },
             );
         } else {
-            self.bars.suspend(|| {
-                write_error(&harmless(&format!("error: {}", ended.what)));
-                if !ended.now.is_empty() {
-                    write_error(&harmless(&format!("  do now: {}", ended.now)));
-                }
-            });
+            self.write(Stream::Error, &harmless(&format!("error: {}", ended.what)));
+            if !ended.now.is_empty() {
+                self.write(Stream::Error, &harmless(&format!("  do now: {}", ended.now)));
+            }
         }
     }
 }
@@ -137,13 +236,51 @@ fn escaped(json: &str) -> String {
     line
 }
 
-/// A closed pipe (`fieldkey scan | head`) ends the output, not the work: devices must still be left in order.
-fn write_line(line: &str) {
-    let _ = writeln!(anstream::stdout(), "{line}");
+/// How wide the terminal is that this goes to, where it goes to one.
+#[cfg(unix)]
+fn width(stream: Stream) -> Option<usize> {
+    let size = match stream {
+        Stream::Out => rustix::termios::tcgetwinsize(io::stdout()),
+        Stream::Error => rustix::termios::tcgetwinsize(io::stderr()),
+    };
+    size.ok()
+        .map(|size| size.ws_col.into())
+        .filter(|width| *width > 0)
 }
 
-fn write_error(line: &str) {
-    let _ = writeln!(anstream::stderr(), "{line}");
+#[cfg(not(unix))]
+fn width(_: Stream) -> Option<usize> {
+    None
+}
+
+/// Lines that are broken between words, so that the terminal breaks none within one. What goes on stands below where
+/// the sentence began, which is after the last of the wide gaps that part columns.
+fn fitted(text: &str, width: usize) -> String {
+    let lines: Vec<String> = text.split('\n').map(|line| fitted_line(line, width)).collect();
+    lines.join("\n")
+}
+
+fn fitted_line(line: &str, width: usize) -> String {
+    if line.chars().count() <= width {
+        return line.to_owned();
+    }
+    let begin = line.trim_end().rfind("  ").map_or(0, |gap| {
+        line.chars().count() - line.split_at(gap).1.trim_start().chars().count()
+    });
+    let indent = if begin * 2 <= width { begin } else { 2 };
+    let (mut done, mut column) = (String::new(), 0);
+    for word in line.split_inclusive(' ') {
+        let length = word.trim_end_matches(' ').chars().count();
+        if column + length > width && column > indent {
+            done.truncate(done.trim_end_matches(' ').len());
+            done.push('\n');
+            done.extend(std::iter::repeat_n(' ', indent));
+            column = indent;
+        }
+        done.push_str(word);
+        column += word.chars().count();
+    }
+    done
 }
 
 #[cfg(test)]
@@ -153,6 +290,20 @@ mod tests {
     #[test]
     fn words_of_others_cannot_play_with_the_terminal() {
         assert_eq!(harmless("a\u{1b}[2Jb\n  c\u{9b}1md\u{202e}"), "a[2Jb\n  c1md");
+    }
+
+    #[test]
+    fn a_long_line_breaks_between_words_below_where_its_sentence_began() {
+        assert_eq!(fitted("short", 20), "short");
+        let line = "  1.00 s  PROV  The network refused it.";
+        let expected = "  1.00 s  PROV  The network\n                refused it.";
+        assert_eq!(fitted(line, 32), expected);
+        let address = "x".repeat(30);
+        assert_eq!(
+            fitted(&address, 20),
+            address,
+            "an address stays whole, to be copied"
+        );
     }
 
     #[test]

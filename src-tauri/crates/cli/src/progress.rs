@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use commission::flow::{JobId, Stage};
 use engine::failure::Remedy;
-use engine::view::{Happening, JobState, JobView, View};
+use engine::view::{Happening, JobState, JobView, QuestionView, View, What};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 
@@ -16,6 +16,8 @@ use crate::words;
 /// What has been told of the jobs so far.
 pub(crate) struct Progress {
     output: Output,
+    /// A prompt says what is asked.
+    prompted: bool,
     told: BTreeMap<JobId, usize>,
     bars: BTreeMap<JobId, ProgressBar>,
 }
@@ -35,9 +37,10 @@ const STAGES: u64 = 9;
 
 impl Progress {
     /// Nothing told yet.
-    pub(crate) fn new(output: Output) -> Self {
+    pub(crate) fn new(output: Output, prompted: bool) -> Self {
         Self {
             output,
+            prompted,
             told: BTreeMap::new(),
             bars: BTreeMap::new(),
         }
@@ -45,31 +48,45 @@ impl Progress {
 
     /// Tells what is new.
     pub(crate) fn show(&mut self, view: &View) {
+        let mut news = Vec::new();
         for job in &view.jobs {
-            self.tell(job);
+            let told = self.told.entry(job.id).or_default();
+            news.extend(
+                job.happenings
+                    .iter()
+                    .skip(*told)
+                    .map(|happening| (job, happening)),
+            );
+            *told = job.happenings.len();
+        }
+        // One view may bring news of several jobs, which is told in the order of time, not of the jobs.
+        news.sort_by_key(|(_, happening)| happening.at_ms);
+        for (job, happening) in news {
+            self.tell(job, happening);
+        }
+        for job in &view.jobs {
             self.draw(job);
         }
     }
 
-    fn tell(&mut self, job: &JobView) {
-        let told = self.told.entry(job.id).or_default();
-        for happening in job.happenings.iter().skip(*told) {
-            self.output.line(
-                "happening",
-                &HappeningLine {
-                    job: job.id,
-                    name: &job.name,
-                    serial: job.serial.as_deref(),
-                    happening,
-                },
-            );
-            if let Some(words) = words::happening(&happening.what) {
-                let seconds = Duration::from_millis(happening.at_ms).as_secs_f64();
-                self.output
-                    .say(format!("{seconds:>7.2} s  {:<14} {words}", job.name));
-            }
+    fn tell(&mut self, job: &JobView, happening: &Happening) {
+        self.output.line(
+            "happening",
+            &HappeningLine {
+                job: job.id,
+                name: &job.name,
+                serial: job.serial.as_deref(),
+                happening,
+            },
+        );
+        if self.prompted && matches!(happening.what, What::Asked { .. }) {
+            return;
         }
-        *told = job.happenings.len();
+        if let Some(words) = words::happening(&job.name, &happening.what) {
+            let seconds = Duration::from_millis(happening.at_ms).as_secs_f64();
+            self.output
+                .say(format!("{seconds:>7.2} s  {:<14} {words}", job.name));
+        }
     }
 
     fn draw(&mut self, job: &JobView) {
@@ -79,7 +96,8 @@ impl Progress {
         let bars = self.output.bars();
         let bar = self.bars.entry(job.id).or_insert_with(|| {
             let bar = bars.add(ProgressBar::new(STAGES));
-            if let Ok(style) = ProgressStyle::with_template("{prefix:<16} {bar:18} {elapsed:>4}  {msg}") {
+            if let Ok(style) = ProgressStyle::with_template("{prefix:<16} {bar:18} {elapsed:>4}  {wide_msg}")
+            {
                 bar.set_style(style.progress_chars("━╸ "));
             }
             bar.set_prefix(harmless(&job.name));
@@ -111,7 +129,7 @@ impl Progress {
         }
         let summary = Summary::new(jobs);
         self.output.line("summary", &summary);
-        self.output.say(table(jobs));
+        self.output.say(table(jobs, self.output.columns()));
         self.output.say(format!(
             "{} of {} done, {} failed, {} unknown",
             summary.done, summary.jobs, summary.failed, summary.unknown
@@ -172,6 +190,8 @@ struct ResultLine {
     principal: Option<String>,
     /// The failure's code.
     code: Option<String>,
+    /// What the question was about that was skipped or that nobody answered: the code of that failure.
+    question: Option<String>,
     /// Milliseconds in each stage, all visits added up.
     stages_ms: BTreeMap<Stage, u64>,
     total_ms: u64,
@@ -190,6 +210,27 @@ impl Summary {
     }
 }
 
+/// That a device was given up at a question says less than what it had been refused for.
+fn left_open(job: &JobView) -> Option<String> {
+    let given_up = ["unanswered", "cancelled"];
+    let code = &job.failure.as_ref()?.code;
+    let last = job
+        .happenings
+        .iter()
+        .rev()
+        .find_map(|happening| match &happening.what {
+            What::Asked { question } => Some(question),
+            _ => None,
+        });
+    let (QuestionView::Pop { failure, .. }
+    | QuestionView::NetworkDoubt { failure }
+    | QuestionView::Passphrase { failure, .. }) = last?
+    else {
+        return None;
+    };
+    given_up.contains(&code.as_str()).then(|| failure.code.clone())
+}
+
 fn result(job: &JobView) -> ResultLine {
     let mut stages_ms: BTreeMap<Stage, u64> = BTreeMap::new();
     for visit in &job.stages {
@@ -204,50 +245,143 @@ fn result(job: &JobView) -> ResultLine {
         thing: job.thing.clone(),
         principal: job.principal.clone(),
         code: job.failure.as_ref().map(|failure| failure.code.clone()),
+        question: left_open(job),
         total_ms: stages_ms.values().sum(),
         stages_ms,
     }
 }
 
-fn table(jobs: &[JobView]) -> String {
-    const COLUMNS: [(Stage, &str); 8] = [
-        (Stage::Linking, "link"),
-        (Stage::Proving, "prove"),
-        (Stage::Identifying, "ident"),
-        (Stage::Networking, "net"),
-        (Stage::Crediting, "credit"),
-        (Stage::Joining, "join"),
-        (Stage::Enrolling, "enrol"),
-        (Stage::Verifying, "verify"),
-    ];
-    let mut lines = vec![format!("\n  {:<16} {:<16}", "device", "serial")];
-    if let Some(head) = lines.last_mut() {
-        for (_, name) in COLUMNS {
-            head.push_str(&format!("{name:>8}"));
-        }
-        head.push_str("   total s");
+/// The stages that take time, by the words of the summary.
+const TIMED: [(Stage, &str); 8] = [
+    (Stage::Linking, "link"),
+    (Stage::Proving, "prove"),
+    (Stage::Identifying, "ident"),
+    (Stage::Networking, "net"),
+    (Stage::Crediting, "cred"),
+    (Stage::Joining, "join"),
+    (Stage::Enrolling, "enrol"),
+    (Stage::Verifying, "ver"),
+];
+/// Columns of a stage.
+const NARROW: usize = 6;
+
+/// A line for each device, or a few where the terminal is too narrow for that.
+fn table(jobs: &[JobView], columns: Option<usize>) -> String {
+    let results: Vec<ResultLine> = jobs.iter().map(result).collect();
+    let longest = |of: &dyn Fn(&ResultLine) -> usize| results.iter().map(of).max().unwrap_or(0).max(6);
+    let name = longest(&|row| row.name.chars().count());
+    let serial = longest(&|row| row.serial.as_ref().map_or(1, |serial| serial.chars().count()));
+    let whole = 2 + name + 1 + serial + TIMED.len() * NARROW + 8;
+    if columns.is_some_and(|columns| columns < whole) {
+        return blocks(&results);
     }
-    for job in jobs {
-        let result = result(job);
-        let mut line = format!(
-            "{} {:<16} {:<16}",
-            words::mark(job.state),
-            job.name,
-            result.serial.as_deref().unwrap_or("-")
+    let heads: String = TIMED.iter().map(|(_, head)| format!("{head:>NARROW$}")).collect();
+    let mut lines = vec![format!(
+        "\n  {:<name$} {:<serial$}{heads} total s",
+        "device", "serial"
+    )];
+    for row in &results {
+        let times: String = TIMED
+            .iter()
+            .map(|(stage, _)| format!("{:>NARROW$}", time(row.stages_ms.get(stage).copied())))
+            .collect();
+        let line = format!(
+            "{} {:<name$} {:<serial$}{times}{:>8}",
+            words::mark(row.state),
+            row.name,
+            row.serial.as_deref().unwrap_or("-"),
+            time(row.total())
         );
-        for (stage, _) in COLUMNS {
-            let text = result.stages_ms.get(&stage).map_or("-".into(), |ms| seconds(*ms));
-            line.push_str(&format!("{text:>8}"));
+        let code = row.why();
+        if code.is_empty() {
+            lines.push(line);
+        } else if columns.is_none_or(|columns| whole + 2 + code.len() <= columns) {
+            lines.push(format!("{line}  {code}"));
+        } else {
+            lines.extend([line, format!("  {code}")]);
         }
-        line.push_str(&format!("{:>10}", seconds(result.total_ms)));
-        if let Some(code) = &result.code {
-            line.push_str(&format!("  {code}"));
-        }
-        lines.push(line);
     }
     lines.join("\n")
 }
 
-fn seconds(ms: u64) -> String {
-    format!("{:.2}", Duration::from_millis(ms).as_secs_f64())
+fn blocks(results: &[ResultLine]) -> String {
+    let mut lines = vec![String::new()];
+    for row in results {
+        lines.push(format!("{} {}", words::mark(row.state), row.name));
+        let mut facts = vec![
+            row.serial.as_ref().map(|serial| format!("serial {serial}")),
+            Some(row.why()).filter(|why| !why.is_empty()),
+            row.total().map(|total| format!("total {} s", time(Some(total)))),
+        ];
+        facts.extend(TIMED.iter().map(|(stage, head)| {
+            let ms = row.stages_ms.get(stage)?;
+            Some(format!("{head} {}", time(Some(*ms))))
+        }));
+        let facts: Vec<String> = facts.into_iter().flatten().collect();
+        lines.push(format!("    {}", facts.join(", ")));
+    }
+    lines.join("\n")
+}
+
+impl ResultLine {
+    /// The code, and what had been asked where that is what it came from.
+    fn why(&self) -> String {
+        let code = self.code.clone().unwrap_or_default();
+        match &self.question {
+            Some(question) => format!("{code} after {question}"),
+            None => code,
+        }
+    }
+
+    /// Of all stages; none where the device was never reached, since the waiting is none of theirs.
+    fn total(&self) -> Option<u64> {
+        (!self.stages_ms.is_empty()).then_some(self.total_ms)
+    }
+}
+
+/// Seconds in at most five characters for a minute and more.
+fn time(ms: Option<u64>) -> String {
+    match ms {
+        None => "-".into(),
+        Some(ms) if ms < 9_995 => format!("{:.2}", Duration::from_millis(ms).as_secs_f64()),
+        Some(ms) => format!("{:.1}", Duration::from_millis(ms).as_secs_f64()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::view::StageView;
+    use uuid::Uuid;
+
+    use super::*;
+
+    fn job(name: &str, serial: &str) -> JobView {
+        let mut job = JobView::new(JobId(Uuid::from_u128(1)), name.into(), Some(serial.into()));
+        for (number, (stage, _)) in (0_u64..).zip(TIMED) {
+            job.stages.push(StageView {
+                stage,
+                began_ms: number * 12_345,
+                ended_ms: Some((number + 1) * 12_345),
+            });
+        }
+        job.state = JobState::Failed;
+        job
+    }
+
+    #[test]
+    fn the_summary_fits_eighty_columns_and_narrower_ones_as_blocks() {
+        let jobs = [
+            job("PROV_3CD3D8", "FK-A30001"),
+            JobView::new(JobId(Uuid::nil()), "PROV_2".into(), None),
+        ];
+        let wide = table(&jobs, Some(80));
+        assert!(wide.lines().all(|line| line.chars().count() <= 80), "{wide}");
+        assert!(wide.contains("enrol") && wide.contains("98.8"), "{wide}");
+        let narrow = table(&jobs, Some(60));
+        assert!(
+            narrow.contains("\n■ PROV_3CD3D8\n    serial FK-A30001, total 98.8 s"),
+            "{narrow}"
+        );
+        assert!(!narrow.contains("0.00"), "{narrow}");
+    }
 }

@@ -3,21 +3,26 @@
 use std::sync::Arc;
 
 use commission::policy::{Limits, Policy};
+use commission::rights::May;
 use engine::ble::Ble;
-use engine::cloud::{Broker, Http};
+use engine::cloud::Nobody;
 use engine::journal::SqliteJournal;
+use engine::organisation::{Organisation, OrganisationError};
 use engine::ports::{Clock, Cloud, JournalError, Preflight, Radio, Vault};
 use engine::run::{Engine, Parts};
-use engine::settings::{CloudSettings, Home, Profile, Profiles, Work, WorkError};
-use engine::signin::{Kept, Session, SignIn, SignInSettings};
+use engine::settings::{HOME_VARIABLE, Home, Profile, ProfileSite, Profiles, StoreError, Work, WorkError};
+use engine::signin::{Kept, Session, SignIn, SignInError};
 use engine::system::{SystemClock, SystemEntropy};
 use engine::vault;
 
 use crate::args::Arguments;
 use crate::exit::{Ended, Exit};
-use crate::interrupt::Interrupts;
+use crate::interrupt::{Interrupts, Terminal};
 use crate::output::Output;
 use crate::person::Person;
+
+/// What to do where nobody is signed in.
+const SIGN_IN: &str = "Sign in: fieldkey sign-in";
 
 /// What every command has: where it speaks, where its files are, and time.
 #[derive(Clone)]
@@ -38,11 +43,18 @@ pub(crate) struct Base {
 
 impl Base {
     /// From the command line and the environment.
-    pub(crate) fn new(arguments: &Arguments, interrupts: Interrupts) -> Result<Self, Ended> {
-        let out = Output::new(arguments.json);
-        let home = Home::find().map_err(|error| Ended::new(Exit::Local, "home", error, ""))?;
+    pub(crate) fn new(
+        arguments: &Arguments,
+        out: Output,
+        interrupts: Interrupts,
+        terminal: Terminal,
+    ) -> Result<Self, Ended> {
+        let home = Home::find().map_err(|error| {
+            let now = format!("Set {HOME_VARIABLE} to an absolute path, or unset it.");
+            Ended::new(Exit::Local, "home", error, now)
+        })?;
         Ok(Self {
-            person: Person::new(out.clone()),
+            person: Person::new(out.clone(), interrupts.clone(), terminal),
             out,
             home,
             clock: Arc::new(SystemClock::start()),
@@ -88,7 +100,15 @@ impl Base {
     /// The profile that was named, or the current one.
     pub(crate) fn profile(&self) -> Result<Profile, Ended> {
         let profiles = Profiles::new(&self.home);
-        let unusable = |error: engine::settings::StoreError| Ended::new(Exit::Local, "profile", error, "");
+        let unusable = |error: StoreError| {
+            let now = match &error {
+                StoreError::Unknown { .. } => {
+                    "Name one that there is, or import it first: fieldkey profile import FILE"
+                }
+                _ => "Import the profile again, as the office gave it: fieldkey profile import FILE",
+            };
+            Ended::new(Exit::Local, "profile", error, now)
+        };
         match &self.profile {
             Some(name) => profiles.load(name).map_err(unusable),
             None => profiles.current().map_err(unusable)?.ok_or_else(|| {
@@ -141,17 +161,21 @@ impl Setup {
         &self.profile.name
     }
 
-    /// The network that the profile proposes, as text.
-    pub(crate) fn default_network(&self) -> Option<String> {
-        self.profile.defaults.network.as_ref().map(String::from)
-    }
-
-    /// Whether the profile says that this network hides its name.
-    pub(crate) fn is_hidden(&self, name: &str) -> bool {
-        self.profile
-            .networks
-            .iter()
-            .any(|network| network.hidden && String::from(&network.ssid) == name)
+    /// The site of this name, or the one that the profile has for nobody's choice.
+    pub(crate) fn site(&self, name: Option<&str>) -> Result<Option<&ProfileSite>, Ended> {
+        let Some(name) = name else {
+            return Ok(self.profile.usual_site());
+        };
+        let site = self.profile.site(name).ok_or_else(|| {
+            let known: Vec<&str> = self.profile.sites.iter().map(|site| site.name.as_str()).collect();
+            let now = if known.is_empty() {
+                "Leave --site out, or ask the office for a profile with sites.".to_owned()
+            } else {
+                format!("Name one that it has: {}.", known.join(", "))
+            };
+            Ended::usage(format!("the profile has no site {name:?}"), now)
+        })?;
+        Ok(Some(site))
     }
 
     /// The keyring; an error where there is none, for commands that only make sense with one.
@@ -164,13 +188,7 @@ impl Setup {
 
     /// The sign-in over this vault, not restored yet.
     pub(crate) fn sign_in(&self, vault: Arc<dyn Vault>) -> Result<SignIn, Ended> {
-        let http = self.http(self.profile.sign_in.ca.as_slice())?;
-        Ok(SignIn::new(
-            SignInSettings::of(&self.profile),
-            Arc::new(http),
-            vault,
-            Arc::clone(&self.clock),
-        ))
+        self.organisation().sign_in(vault).map_err(unusable)
     }
 
     /// The sign-in of an earlier run.
@@ -189,71 +207,43 @@ impl Setup {
                 session,
                 vault,
             }),
-            None => Err((&commission::fault::Fault::SignedOut).into()),
+            // Nothing was begun, so that there is nothing to resume.
+            None => Err(Ended {
+                now: SIGN_IN.into(),
+                ..(&commission::fault::Fault::SignedOut).into()
+            }),
         }
-    }
-
-    /// An HTTPS client that trusts these authorities besides the system's.
-    fn http(&self, authorities: &[String]) -> Result<Http, Ended> {
-        Http::new(authorities, Arc::clone(&self.clock)).map_err(|error| {
-            Ended::new(
-                Exit::Local,
-                "trust",
-                error,
-                "Import the profile again, as the office gave it.",
-            )
-        })
     }
 
     /// The organisation's cloud, as the signed-in person.
     pub(crate) fn cloud(&self, sign_in: &SignIn) -> Result<Arc<dyn Cloud>, Ended> {
-        let CloudSettings::Broker { url, ca } = &self.profile.cloud;
-        let tokens = Arc::new(sign_in.clone());
-        let broker = Broker::new(
-            url,
-            Arc::new(self.http(ca.as_slice())?),
-            tokens,
-            Arc::clone(&self.clock),
-        )
-        .map_err(|error| {
-            Ended::new(
-                Exit::Local,
-                "profile",
-                error,
-                "Correct the profile and import it again.",
-            )
-        })?;
-        Ok(Arc::new(broker))
+        self.organisation().cloud(sign_in).map_err(unusable)
     }
 
     /// Everything that commissioning needs.
     pub(crate) fn parts(&self, signed_in: &SignedIn) -> Result<Parts, Ended> {
-        Ok(Parts {
-            radio: self.radio(),
-            cloud: self.cloud(&signed_in.sign_in)?,
-            journal: Arc::new(self.journal()?),
-            clock: Arc::clone(&self.clock),
-            entropy: Box::new(entropy()?),
-            makers: self.profile.makers.clone(),
-            person: signed_in.session.person.subject.clone(),
-            policy: self.profile.policy.clone(),
-            limits: Limits::default(),
-        })
+        let cloud = self.cloud(&signed_in.sign_in)?;
+        let (journal, entropy) = (Arc::new(self.journal()?), Box::new(entropy()?));
+        let organisation = self.organisation();
+        Ok(organisation.parts(&signed_in.session, cloud, self.radio(), journal, entropy))
+    }
+
+    fn organisation(&self) -> Organisation {
+        Organisation::new(Arc::clone(&self.profile), Arc::clone(&self.clock))
     }
 
     /// Asks the cloud before any device is touched: rights, template, clock.
     pub(crate) async fn check_cloud(&self, cloud: &dyn Cloud) -> Result<Preflight, Ended> {
         let preflight = cloud.preflight().await?;
-        if !preflight.rights.iter().any(|right| right == "claim") {
-            return Err(Ended::new(
+        match preflight.may_commission() {
+            May::Yes => Ok(preflight),
+            May::RoleLacksRight => Err(Ended::new(
                 Exit::Cloud,
                 "role-lacks-right",
                 format!("{} may not commission devices", preflight.person.name),
                 "Ask the office for the installer's role.",
-            ));
-        }
-        if !preflight.template.enabled {
-            return Err(Ended::new(
+            )),
+            May::TemplateOff => Err(Ended::new(
                 Exit::Cloud,
                 "template-disabled",
                 format!(
@@ -261,9 +251,26 @@ impl Setup {
                     preflight.template.name
                 ),
                 "Ask the office to switch it on; nothing was started.",
-            ));
+            )),
         }
-        Ok(preflight)
+    }
+}
+
+/// A profile that reads well and cannot be used.
+fn unusable(error: OrganisationError) -> Ended {
+    match error {
+        OrganisationError::Trust(_) => Ended::new(
+            Exit::Local,
+            "trust",
+            error,
+            "Import the profile again, as the office gave it.",
+        ),
+        OrganisationError::Address(_) | OrganisationError::Place(_) => Ended::new(
+            Exit::Local,
+            "profile",
+            error,
+            "Correct the profile and import it again.",
+        ),
     }
 }
 
@@ -271,7 +278,7 @@ impl Setup {
 pub(crate) fn listener(base: &Base) -> Result<Engine, Ended> {
     Ok(Engine::start(Parts {
         radio: base.radio(),
-        cloud: Arc::new(crate::nobody::Nobody),
+        cloud: Arc::new(Nobody),
         journal: Arc::new(base.journal()?),
         clock: Arc::clone(&base.clock),
         entropy: Box::new(entropy()?),
@@ -283,8 +290,21 @@ pub(crate) fn listener(base: &Base) -> Result<Engine, Ended> {
 }
 
 /// A sign-in error as a command's end.
-pub(crate) fn sign_in_ended(error: engine::signin::SignInError) -> Ended {
-    Ended::new(Exit::SignIn, error.code(), error, "")
+pub(crate) fn sign_in_ended(error: SignInError) -> Ended {
+    let now = match &error {
+        SignInError::SignedOut | SignInError::Ended { .. } => SIGN_IN,
+        SignInError::Unreachable(_) => {
+            "Check this computer's connection; fieldkey doctor looks at the issuer and all else that work needs."
+        }
+        SignInError::Cancelled | SignInError::TimedOut | SignInError::Denied => {
+            "Start again: fieldkey sign-in"
+        }
+        SignInError::Discovery { .. }
+        | SignInError::NotOffered { .. }
+        | SignInError::ClientUnknown { .. } => "Ask the office for a profile that fits the issuer.",
+        _ => "Try again: fieldkey sign-in; if it stays so, fieldkey doctor says more.",
+    };
+    Ended::new(Exit::SignIn, error.code(), error, now)
 }
 
 /// What the person should know about where their sign-in is kept.

@@ -46,19 +46,21 @@ fn fact(fact: &Fact) -> String {
     match fact {
         Fact::Linked => "linked".into(),
         Fact::PossessionProven { scheme } => format!("possession proven, {scheme}"),
+        Fact::PossessionRefused => "proof of possession refused".into(),
         Fact::IdentityProven { identity } => format!(
             "identity proven: {}, {} firmware {}",
             identity.serial, identity.model, identity.firmware
         ),
         Fact::NetworkSeen { rssi } => format!("network seen at {rssi} dBm"),
         Fact::SettingsWritten => "Wi-Fi settings written".into(),
-        Fact::ClaimIssued { claim } => format!("claim issued: {}", claim.0),
+        Fact::ClaimIssued { claim } => format!("claim issued: {}", short(&claim.0)),
         Fact::ClaimCommitted => "claim stored".into(),
         Fact::SettingsApplied => "Wi-Fi settings applied".into(),
         Fact::WifiJoined {
             address: Some(address),
         } => format!("joined Wi-Fi as {address}"),
         Fact::WifiJoined { address: None } => "joined Wi-Fi".into(),
+        Fact::PassphraseRefused => "refused by the network, most likely for the passphrase".into(),
         Fact::CloudReached => "reached the cloud with the claim".into(),
         Fact::IdentityIssued { .. } => "permanent identity issued".into(),
         Fact::Registered { thing, .. } => format!("registered{}", named(thing.as_deref())),
@@ -87,19 +89,33 @@ pub(crate) fn short(identifier: &str) -> String {
 }
 
 /// Something that happened, in a line; `None` for what the bars show anyway.
-pub(crate) fn happening(what: &What) -> Option<String> {
+pub(crate) fn happening(name: &str, what: &What) -> Option<String> {
     match what {
         What::Stage { .. } => None,
         What::Evidence { evidence: facts } => Some(evidence(facts)),
         What::Capabilities { summary } => Some(summary.clone()),
         What::Asked { question } => Some(asked(question)),
+        // What an earlier run lost is looked for anew; nothing was tried in this one.
+        What::Retrying { attempt: 0 | 1, .. } => Some("Looking for the device again.".into()),
         What::Retrying { failure, attempt } => Some(format!("{} Attempt {attempt} begins.", failure.what)),
         What::Finished { outcome, failure } => Some(match (outcome, failure) {
             (OutcomeRecord::Done { thing, .. }, _) => format!("done{}", named(thing.as_deref())),
+            (OutcomeRecord::Unknown { .. }, Some(failure)) => format!(
+                "unknown how it ended: {} {} Do now: {}",
+                failure.what, failure.why, failure.now
+            ),
+            (_, Some(failure)) if failure.code == "not-advertising" => {
+                format!("{} {} Do now: {}", unheard(name), failure.why, failure.now)
+            }
             (_, Some(failure)) => format!("{} {} Do now: {}", failure.what, failure.why, failure.now),
             (_, None) => "ended".into(),
         }),
     }
+}
+
+/// A name that nobody hears may be a mistyped one, so it is said.
+pub(crate) fn unheard(name: &str) -> String {
+    format!("No device named {name} is heard.")
 }
 
 /// What is asked, without its choices.
@@ -107,12 +123,36 @@ pub(crate) fn asked(question: &engine::view::QuestionView) -> String {
     use engine::view::QuestionView;
     match question {
         QuestionView::Pop { failure, tries_left } => {
-            format!("{} {} ({tries_left} tries left)", failure.what, failure.now)
+            let tries = if *tries_left == 1 { "try" } else { "tries" };
+            format!("{} {} ({tries_left} {tries} left)", failure.what, failure.now)
         }
         QuestionView::Network { .. } => "Which network is the device to join?".into(),
         QuestionView::NetworkDoubt { failure } => format!("{} {}", failure.what, failure.why),
         QuestionView::Passphrase { failure, network } => {
-            format!("{} (network {network}) {}", failure.what, failure.now)
+            format!("{} (network {network}) {}", failure.what, failure.why)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use commission::fault::Fault;
+    use engine::failure::Failure;
+
+    use super::*;
+
+    #[test]
+    fn an_unknown_end_is_called_so_and_sends_nobody_to_the_device() {
+        for fault in [Fault::NotAdvertising, Fault::JoinTimeout] {
+            let (stage, record) = (Stage::Joining, (&fault).into());
+            let what = What::Finished {
+                outcome: OutcomeRecord::Unknown { stage, fault: record },
+                failure: Some(Failure::unknown(&fault)),
+            };
+            let line = happening("PROV_1", &what).unwrap();
+            assert!(line.starts_with("unknown"), "{line}");
+            assert!(line.contains("Do now: Run fieldkey resume"), "{line}");
+            assert!(!line.contains("fieldkey scan"), "{line}");
         }
     }
 }

@@ -4,25 +4,33 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use commission::flow::JobId;
-use commission::label::Label;
 use commission::network::{Network, Ssid};
 use commission::secret::Passphrase;
+use engine::labels::{self, Row};
 use engine::ports::{Cloud, Vault, VaultEntry};
 use engine::request::{Order, Request, Target};
 use engine::run::Engine;
+use engine::settings::ProfileSite;
 use uuid::Uuid;
 
 use crate::args;
-use crate::exit::Ended;
+use crate::exit::{Ended, Exit};
 use crate::follow;
-use crate::labels::{self, Row};
+use crate::passphrases::Passphrases;
+use crate::person::Silence;
 use crate::setup::Setup;
 
 /// Commissions what was asked for and follows it to the end.
 pub(crate) async fn run(setup: &Setup, wanted: &args::Commission) -> Result<(), Ended> {
-    let rows = match (&wanted.labels, &wanted.device) {
-        (Some(file), _) => labels::read(file)
-            .map_err(|error| Ended::usage(error, "Correct the file and try again; nothing was started."))?,
+    let site = setup.site(wanted.site.as_deref())?;
+    let mut rows = match (&wanted.labels, &wanted.device) {
+        (Some(file), _) => labels::read(file).map_err(|error| {
+            let advice = error.advice();
+            Ended::usage(error, advice)
+        })?,
+        // A label that is there already is looked at first; nobody is made to type one before the sign-in is known to
+        // hold.
+        (None, Some(_)) if setup.person.is_at_terminal() => Vec::new(),
         (None, Some(device)) => vec![typed(setup, device, wanted).await?],
         (None, None) => {
             return Err(Ended::usage(
@@ -33,6 +41,9 @@ pub(crate) async fn run(setup: &Setup, wanted: &args::Commission) -> Result<(), 
     };
     let _work = setup.work()?;
     let signed_in = setup.signed_in().await?;
+    if let Some(device) = wanted.device.as_ref().filter(|_| rows.is_empty()) {
+        rows.push(typed(setup, device, wanted).await?);
+    }
     let mut parts = setup.parts(&signed_in)?;
     if let Some(links) = wanted.links {
         parts.policy.links = links;
@@ -41,7 +52,14 @@ pub(crate) async fn run(setup: &Setup, wanted: &args::Commission) -> Result<(), 
     // The radio listens while the cloud and the keyring are asked, so that the devices are known by then.
     let engine = Engine::start(parts);
     engine.request(Request::Listen);
-    let orders = match orders(setup, wanted, rows, cloud.as_ref(), signed_in.vault.as_ref()).await {
+    let mut networks = Networks {
+        setup,
+        vault: Arc::clone(&signed_in.vault),
+        hidden: wanted.network.as_deref().filter(|_| wanted.hidden),
+        known: BTreeMap::new(),
+        passphrases: Passphrases::new(Arc::clone(&signed_in.vault)),
+    };
+    let orders = match orders(setup, wanted, site, rows, cloud.as_ref(), &mut networks).await {
         Ok(orders) => orders,
         Err(ended) => {
             engine.shutdown().await;
@@ -55,33 +73,28 @@ pub(crate) async fn run(setup: &Setup, wanted: &args::Commission) -> Result<(), 
         jobs.push(job);
     }
     engine.request(Request::StopListening);
-    follow::to_the_end(setup, engine, &jobs).await
+    follow::to_the_end(setup, engine, &jobs, networks.passphrases).await
 }
 
 /// What is to be done, once the cloud has said that it may be and every network has its passphrase.
 async fn orders(
     setup: &Setup,
     wanted: &args::Commission,
+    site: Option<&ProfileSite>,
     rows: Vec<Row>,
     cloud: &dyn Cloud,
-    vault: &dyn Vault,
+    networks: &mut Networks<'_>,
 ) -> Result<Vec<Order>, Ended> {
     setup.check_cloud(cloud).await?;
-    let mut networks = Networks {
-        setup,
-        vault,
-        hidden: wanted.hidden,
-        known: BTreeMap::new(),
-    };
+    let usual = setup.profile.usual_network(site).map(String::from);
     let mut orders = Vec::with_capacity(rows.len());
     for row in rows {
         let name = row
             .network
             .as_ref()
             .or(wanted.network.as_ref())
-            .cloned()
-            .or_else(|| setup.default_network());
-        let network = match name.as_deref() {
+            .or(usual.as_ref());
+        let network = match name {
             Some(name) => Some(networks.named(name).await?),
             None => None,
         };
@@ -91,6 +104,7 @@ async fn orders(
             pop: row.pop,
             username: row.username,
             network,
+            site: site.map(|site| site.name.clone()),
             purpose: wanted.purpose.into(),
         });
     }
@@ -99,27 +113,7 @@ async fn orders(
 
 /// The one device that was named; its label comes from the person.
 async fn typed(setup: &Setup, device: &str, wanted: &args::Commission) -> Result<Row, Ended> {
-    let text = setup
-        .person
-        .secret(&format!(
-            "Label of {device} (scan it, or type its proof of possession)"
-        ))
-        .await;
-    let label = match text.as_deref().map(String::as_str) {
-        None | Some("") => None,
-        Some(text) => Some(
-            Label::parse(text)
-                .map_err(|error| Ended::usage(error, "Scan the label again, or type the code on it."))?,
-        ),
-    };
-    let of = |label: &Label| label.name.as_deref().is_none_or(|name| name == device);
-    if let Some(other) = label.as_ref().filter(|label| !of(label)) {
-        let name = other.name.as_deref().unwrap_or_default();
-        return Err(Ended::usage(
-            format!("the label is of {name}, not of {device}"),
-            "Scan the label on this very device.",
-        ));
-    }
+    let label = setup.person.label(device, true).await?;
     Ok(Row {
         name: device.to_owned(),
         serial: wanted
@@ -135,9 +129,11 @@ async fn typed(setup: &Setup, device: &str, wanted: &args::Commission) -> Result
 /// Networks with their passphrases, each looked up or asked for once.
 struct Networks<'a> {
     setup: &'a Setup,
-    vault: &'a dyn Vault,
-    hidden: bool,
+    vault: Arc<dyn Vault>,
+    /// The one that was said to hide its name; those that a file of labels names beside it do not.
+    hidden: Option<&'a str>,
     known: BTreeMap<String, Network>,
+    passphrases: Passphrases,
 }
 
 impl Networks<'_> {
@@ -151,6 +147,21 @@ impl Networks<'_> {
                 "Give the network's name and passphrase as they are at the site.",
             )
         };
+        let ssid = Ssid::new(name).map_err(wrong)?;
+        let told = self.setup.profile.network(name);
+        let hidden = self.hidden == Some(name) || told.is_some_and(|network| network.hidden);
+        let passphrase = if told.is_some_and(|network| network.open) {
+            None
+        } else {
+            Some(self.passphrase(&ssid, name).await?)
+        };
+        let network = Network::new(ssid, passphrase, hidden).map_err(wrong)?;
+        self.known.insert(name.into(), network.clone());
+        Ok(network)
+    }
+
+    /// What the keyring has, else what somebody types.
+    async fn passphrase(&mut self, ssid: &Ssid, name: &str) -> Result<Passphrase, Ended> {
         let entry = VaultEntry::NetworkPassphrase {
             profile: self.setup.profile_name().into(),
             ssid: name.into(),
@@ -162,20 +173,30 @@ impl Networks<'_> {
             );
             None
         });
-        let passphrase = match kept {
-            Some(kept) => Some(Passphrase::new(kept.reveal())),
-            None => {
-                let prompt = format!("Passphrase of the network {name} (empty if it is open)");
-                self.setup
-                    .person
-                    .secret(&prompt)
-                    .await
-                    .map(|text| Passphrase::new(text.as_str()))
+        match kept {
+            Some(kept) => {
+                self.passphrases.are_kept(ssid, entry);
+                Ok(Passphrase::new(kept.reveal()))
             }
-        };
-        let hidden = self.hidden || self.setup.is_hidden(name);
-        let network = Network::new(Ssid::new(name).map_err(wrong)?, passphrase, hidden).map_err(wrong)?;
-        self.known.insert(name.into(), network.clone());
-        Ok(network)
+            None => self.typed(name).await,
+        }
+    }
+
+    /// An open network is one for which somebody says so: with nobody to ask, a protected one would pass for open.
+    async fn typed(&self, name: &str) -> Result<Passphrase, Ended> {
+        let prompt = format!("Passphrase of the network {name} (empty if it is open)");
+        match self.setup.person.secret(&prompt).await {
+            Ok(text) => Ok(Passphrase::new(text.as_str())),
+            Err(Silence::Over) => Err(Ended::new(
+                Exit::Usage,
+                "no-passphrase",
+                format!("the passphrase of the network {name} is not kept and was not given"),
+                format!(
+                    "Keep it (fieldkey network remember {name}), or give it as a line on standard input, an empty one \
+                     for an open network; nothing was started."
+                ),
+            )),
+            Err(silence) => Err(silence.into()),
+        }
     }
 }

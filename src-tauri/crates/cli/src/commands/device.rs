@@ -4,14 +4,15 @@ use std::time::Duration;
 
 use commission::device::{DialectKind, Sighting};
 use commission::dialect::{self, Client, Command, Report};
-use commission::label::Label;
 use commission::policy::Limits;
+use engine::failure::Failure;
 use engine::ports::{Link, Radio};
 use engine::system::SystemEntropy;
-use engine::talk::talk;
+use engine::talk::{blink, talk};
 
 use crate::exit::Ended;
 use crate::setup::Base;
+use crate::words;
 
 /// How long to listen for the device; it advertises several times a second.
 const FIND: Duration = Duration::from_secs(15);
@@ -49,11 +50,17 @@ pub(crate) async fn inspect(base: &Base, device: &str) -> Result<(), Ended> {
         }),
         [
             format!("{device}: {}", can.summary),
-            format!("encrypted                {}", yes(can.encrypted)),
-            format!("proof of possession      {}", yes(can.pop)),
-            format!("reuses nonces            {}", yes(can.nonce_reuse)),
+            format!("encrypts what is sent    {}", yes(can.encrypted)),
+            format!("asks for its label       {} (proof of possession)", yes(can.pop)),
+            format!(
+                "weak encryption          {} (reused nonces)",
+                yes(can.nonce_reuse)
+            ),
             format!("lists networks           {}", yes(can.network_scan)),
-            format!("retry on the same link   {}", yes(can.retry_in_place)),
+            format!(
+                "corrects a passphrase    {} (on the same link, without being switched off)",
+                yes(can.retry_in_place)
+            ),
             format!(
                 "takes claims             {}",
                 if claims.is_empty() {
@@ -63,7 +70,7 @@ pub(crate) async fn inspect(base: &Base, device: &str) -> Result<(), Ended> {
                 }
             ),
             format!("proves its identity      {}", yes(can.identity)),
-            format!("reports enrolment        {}", yes(can.enrol_status)),
+            format!("reports its enrolment    {}", yes(can.enrol_status)),
             format!("blinks                   {}", yes(can.blink)),
         ]
         .join("\n"),
@@ -73,23 +80,14 @@ pub(crate) async fn inspect(base: &Base, device: &str) -> Result<(), Ended> {
 
 /// Lets a device blink. It does so only inside a session, so its label is needed.
 pub(crate) async fn identify(base: &Base, device: &str, label_stdin: bool) -> Result<(), Ended> {
-    let prompt = format!("Label of {device} (scan it, or type its proof of possession)");
-    let text = if label_stdin {
-        base.person.line(&prompt).await
-    } else {
-        base.person.secret(&prompt).await
-    };
-    let label = match text.as_deref().map(String::as_str) {
-        None | Some("") => None,
-        Some(text) => Some(
-            Label::parse(text)
-                .map_err(|error| Ended::usage(error, "Scan the label again, or type the code on it."))?,
-        ),
-    };
-    let mut conversation = Conversation::open(base, device).await?;
-    let blinked = conversation.blink(label).await;
-    conversation.link.disconnect().await;
-    blinked?;
+    let label = base.person.label(device, !label_stdin).await?;
+    let mut entropy = crate::setup::entropy()?;
+    let radio = base.radio();
+    let (sighting, kind) = find(radio.as_ref(), device).await?;
+    let (radio, clock) = (radio.as_ref(), base.clock.as_ref());
+    blink(radio, &sighting.peripheral, kind, label, clock, &mut entropy)
+        .await
+        .map_err(|fault| Ended::from(&fault))?;
     base.out.both(
         "blinked",
         &serde_json::json!({ "name": device }),
@@ -131,24 +129,6 @@ impl<'a> Conversation<'a> {
         .await
         .map_err(|fault| (&fault).into())
     }
-
-    async fn blink(&mut self, label: Option<Label>) -> Result<(), Ended> {
-        let Report::Described(can) = self.say(Command::Describe).await? else {
-            return Err(strange());
-        };
-        if !can.blink {
-            return Err(Ended::new(
-                crate::exit::Exit::DeviceFailed,
-                "cannot-blink",
-                "this device cannot blink on demand",
-                "Tell it by its label, or by its signal: it grows as you come closer (fieldkey scan).",
-            ));
-        }
-        let (pop, username) = label.map_or((None, None), |label| (label.pop, label.username));
-        self.say(Command::Open { pop, username }).await?;
-        self.say(Command::Blink).await?;
-        Ok(())
-    }
 }
 
 async fn find(radio: &dyn Radio, device: &str) -> Result<(Sighting, DialectKind), Ended> {
@@ -166,7 +146,13 @@ async fn find(radio: &dyn Radio, device: &str) -> Result<(Sighting, DialectKind)
     });
     match heard.await {
         Ok(Some(found)) => Ok(found),
-        Ok(None) | Err(_) => Err((&commission::fault::Fault::NotAdvertising).into()),
+        Ok(None) | Err(_) => {
+            let failure = Failure::from(&commission::fault::Fault::NotAdvertising);
+            Err(Ended {
+                what: format!("{} {}", words::unheard(device), failure.why),
+                ..failure.into()
+            })
+        }
     }
 }
 

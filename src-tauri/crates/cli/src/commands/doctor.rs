@@ -28,6 +28,7 @@ pub(crate) async fn run(base: &Base) -> Result<(), Ended> {
             .as_ref()
             .map(|journal| journal as &dyn Journal)
             .map_err(Clone::clone),
+        in_work: Vec::new(),
         organisation: organisation.as_ref().map(|(sign_in, cloud, name)| Organisation {
             name,
             signin: sign_in,
@@ -39,6 +40,14 @@ pub(crate) async fn run(base: &Base) -> Result<(), Ended> {
     for finding in &findings {
         base.out.both("finding", finding, words(finding));
     }
+    for part in LATER {
+        if !findings.iter().any(|finding| finding.what == part) {
+            base.out.say(format!(
+                "· {:<13} not checked: it needs what is missing above",
+                name(part)
+            ));
+        }
+    }
     let worst = findings
         .iter()
         .filter(|finding| finding.state == Health::Bad)
@@ -46,6 +55,16 @@ pub(crate) async fn run(base: &Base) -> Result<(), Ended> {
         .min();
     worst.map_or(Ok(()), |part| Err(Ended::silent(exit(part))))
 }
+
+/// What can be looked at only once something else is well.
+const LATER: [Part; 6] = [
+    Part::Issuer,
+    Part::SignIn,
+    Part::Cloud,
+    Part::Template,
+    Part::Rights,
+    Part::Clock,
+];
 
 type Known = (SignIn, Arc<dyn Cloud>, String);
 

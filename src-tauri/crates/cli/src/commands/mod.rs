@@ -1,9 +1,11 @@
 //! One file a verb of the command line.
 
+pub(crate) mod aws;
 pub(crate) mod commission;
 pub(crate) mod device;
 pub(crate) mod doctor;
 pub(crate) mod journal;
+pub(crate) mod man;
 pub(crate) mod network;
 pub(crate) mod profile;
 pub(crate) mod resume;

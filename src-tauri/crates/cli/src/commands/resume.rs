@@ -5,6 +5,7 @@ use engine::request::Request;
 
 use crate::exit::Ended;
 use crate::follow;
+use crate::passphrases::Passphrases;
 use crate::setup::Setup;
 
 /// Settles every unfinished job of the journal with the cloud.
@@ -22,13 +23,13 @@ pub(crate) async fn run(setup: &Setup) -> Result<(), Ended> {
     }
     let signed_in = setup.signed_in().await?;
     let parts = setup.parts(&signed_in)?;
-    setup.out.say(format!(
-        "{} jobs were left open; the cloud is asked about each.",
-        open.len()
-    ));
+    setup.out.say(match open.len() {
+        1 => "1 job was left open; the cloud is asked about it.".to_owned(),
+        count => format!("{count} jobs were left open; the cloud is asked about each."),
+    });
     let engine = engine::run::Engine::start(parts);
     for job in &open {
         engine.request(Request::Resume(*job));
     }
-    follow::to_the_end(setup, engine, &open).await
+    follow::to_the_end(setup, engine, &open, Passphrases::new(signed_in.vault)).await
 }

@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use engine::ports::VaultEntry;
 use sandbox::person::Person;
 use sandbox::sandbox::{Sandbox, SandboxConfig, SandboxError, Secrets, Status};
 use sandbox::scenario::{BUILT_IN, Scenario};
@@ -23,6 +24,7 @@ pub(crate) async fn run(base: &Base, wanted: &args::Sandbox) -> Result<(), Ended
             speed,
         } => up(base, scenario, state.as_deref(), *speed).await,
         args::Sandbox::Status { state, check } => status(base, &folder(base, state.as_deref()), *check).await,
+        args::Sandbox::MoveIn { state } => move_in(base, &folder(base, state.as_deref())).await,
         args::Sandbox::Browse { state, user, page } => {
             browse(base, &folder(base, state.as_deref()), user, page).await
         }
@@ -30,12 +32,6 @@ pub(crate) async fn run(base: &Base, wanted: &args::Sandbox) -> Result<(), Ended
 }
 
 async fn up(base: &Base, scenario: &str, state: Option<&Path>, speed: f64) -> Result<(), Ended> {
-    if !(speed.is_finite() && speed > 0.0) {
-        return Err(Ended::usage(
-            format!("the speed {speed} is no positive number"),
-            "Try --speed 10.",
-        ));
-    }
     let config = SandboxConfig {
         scenario: read_scenario(scenario)?,
         state_dir: folder(base, state),
@@ -55,21 +51,23 @@ async fn up(base: &Base, scenario: &str, state: Option<&Path>, speed: f64) -> Re
             "labels": status.labels,
         }),
     );
+    // Commands find the folder by themselves only where it is the usual one.
+    let place = state.map_or_else(String::new, |_| format!(" --state '{state_dir}'"));
     base.out.say(format!(
         "The sandbox “{}” is up with {} devices. In another terminal:\n\n  \
          export DBUS_SYSTEM_BUS_ADDRESS='{}'\n  \
-         fieldkey profile import {}\n  \
-         fieldkey sign-in          # people and passphrases: {state_dir}/secrets.json\n  \
+         fieldkey sandbox move-in{place}   # profile and passphrases\n  \
+         fieldkey sign-in           # people and their passwords: {state_dir}/secrets.json\n  \
          fieldkey commission --labels {}\n  \
-         fieldkey sandbox status\n\nCtrl-C stops it; what the devices learnt stays in {state_dir}.",
+         fieldkey sandbox status{place}\n\nWithout a browser, sign in with: \
+         BROWSER='fieldkey sandbox browse{place}' fieldkey sign-in\nCtrl-C stops it; what the devices learnt stays in {state_dir}.",
         status.scenario,
         status.devices.len(),
         status.bus_address,
-        status.profile.display(),
         status.labels.display()
     ));
     // It has its own ear for signals, and keeps what the devices learnt.
-    base.interrupts.mind();
+    let _minding = base.interrupts.mind();
     sandbox.run().await.map_err(broken)
 }
 
@@ -87,7 +85,10 @@ fn read_scenario(name: &str) -> Result<Scenario, Ended> {
         let known: Vec<&str> = BUILT_IN.iter().map(|(name, _)| *name).collect();
         Ended::usage(
             format!("{name} is no built-in scenario and cannot be read as a file: {error}"),
-            format!("The built-in scenarios are {}.", known.join(", ")),
+            format!(
+                "Name a scenario file, or one that is built in: {}.",
+                known.join(" or ")
+            ),
         )
     })?;
     Scenario::parse(&text).map_err(wrong)
@@ -166,8 +167,30 @@ async fn status(base: &Base, state: &Path, check: bool) -> Result<(), Ended> {
         Exit::DeviceFailed,
         "not-enrolled",
         shortcomings.join("; "),
-        "",
+        "Commission those devices, then check again.",
     ))
+}
+
+/// What an office does for an installer, and what the installer types once.
+async fn move_in(base: &Base, state: &Path) -> Result<(), Ended> {
+    let status = read_status(state).await?;
+    super::profile::import(base, &status.profile)?;
+    let setup = base.clone().with_profile()?;
+    let vault = setup.keyring().await?;
+    let secrets = Secrets::read(state).map_err(broken)?;
+    for network in &setup.profile.networks {
+        let ssid = String::from(&network.ssid);
+        let Some(passphrase) = secrets.as_ref().and_then(|secrets| secrets.passphrase(&ssid)) else {
+            continue;
+        };
+        let entry = VaultEntry::NetworkPassphrase {
+            profile: setup.profile_name().into(),
+            ssid: ssid.clone(),
+        };
+        vault.write(&entry, &passphrase).await?;
+        super::network::remembered(&setup, &ssid);
+    }
+    Ok(())
 }
 
 async fn browse(base: &Base, state: &Path, user: &str, page: &Url) -> Result<(), Ended> {
@@ -181,7 +204,14 @@ async fn browse(base: &Base, state: &Path, user: &str, page: &Url) -> Result<(),
                 "Its people are in secrets.json in its state folder.",
             )
         })?;
-    let refused = |error: sandbox::person::PersonError| Ended::new(Exit::SignIn, "page", error, "");
+    let refused = |error: sandbox::person::PersonError| {
+        let now = if page.query().is_some() {
+            "Begin the sign-in again: fieldkey sign-in"
+        } else {
+            "The page wants a code: give the address that has it (pageWithCode of fieldkey --json sign-in --device-code)."
+        };
+        Ended::new(Exit::SignIn, "page", error, now)
+    };
     Person::new(&status.ca_pem)
         .map_err(refused)?
         .sign_in_as(page, user, &password)
@@ -207,5 +237,11 @@ fn folder(base: &Base, state: Option<&Path>) -> PathBuf {
 }
 
 fn broken(error: SandboxError) -> Ended {
-    Ended::new(Exit::Local, "sandbox", error, "")
+    let now = match error {
+        SandboxError::Busy { .. } => "Stop that one, or choose another folder with --state.",
+        SandboxError::Status(_) | SandboxError::Silent(_) => "Start it again: fieldkey sandbox up",
+        SandboxError::Radio(_) => "Install what is named, then start it again.",
+        _ => "Check that the disk has room and that the sandbox's folder is yours to write.",
+    };
+    Ended::new(Exit::Local, "sandbox", error, now)
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use engine::signin::{Session, SignInEvent, SignedOut};
+use engine::signin::{Kept, Session, SignInEvent, SignedOut};
 use engine::system::SystemBrowser;
 use engine::vault;
 
@@ -81,7 +81,10 @@ fn tell(setup: &Setup, event: &SignInEvent) {
         SignInEvent::OpenByHand { page, why } => setup.out.both(
             "open-by-hand",
             &serde_json::json!({ "page": page.as_str() }),
-            format!("{why}.\nOpen this address in a browser on this computer:\n  {page}"),
+            format!(
+                "{why}.\nOpen this address in a browser on this computer:\n  {page}\nWithout one, stop this and use \
+                 another device: fieldkey sign-in --device-code"
+            ),
         ),
         SignInEvent::EnterCode {
             user_code,
@@ -107,6 +110,11 @@ fn tell(setup: &Setup, event: &SignInEvent) {
 fn say_who(setup: &Setup, session: &Session, kind: &str) {
     let person = &session.person;
     let left = session.expires.left(setup.clock.now());
+    let until = match &session.kept {
+        Kept::Keyring => "you stay signed in until you sign out".to_owned(),
+        Kept::MemoryOnly(_) => "the sign-in ends with this command".to_owned(),
+        Kept::NotRenewable => format!("the sign-in ends within {} min", left.as_secs().div_ceil(60)),
+    };
     let roles = if person.roles.is_empty() {
         "no roles stated".into()
     } else {
@@ -123,10 +131,9 @@ fn say_who(setup: &Setup, session: &Session, kind: &str) {
             "tokenSecondsLeft": left.as_secs(),
         }),
         format!(
-            "Signed in as {} ({roles}) for {}; renewed by itself, next within {} min.",
+            "Signed in as {} ({roles}) for {}; {until}.",
             person.name,
-            setup.profile_name(),
-            left.as_secs().div_ceil(60)
+            setup.profile_name()
         ),
     );
 }

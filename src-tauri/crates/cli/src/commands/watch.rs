@@ -56,6 +56,15 @@ async fn watch(setup: &Setup, cloud: &dyn Cloud, serial: &Serial) -> Result<(), 
                 if snapshot.thing.as_ref().is_some_and(is_well) {
                     return Ok(());
                 }
+                // What the cloud cannot know will not come online however long anybody waits.
+                if !snapshot.known && snapshot.thing.is_none() {
+                    return Err(Ended::new(
+                        Exit::Usage,
+                        "unknown-device",
+                        format!("the cloud has no device {serial}"),
+                        "Check the serial number on the label; a new device must be in the maker's list first.",
+                    ));
+                }
                 last = Some(snapshot);
             }
             Err(error) if error.is_passing() => setup.out.warn("cloud", &format!("{error}; asking again")),

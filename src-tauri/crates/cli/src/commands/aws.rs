@@ -1,0 +1,65 @@
+//! `fieldkey aws`: what an AWS account has to be given.
+
+use engine::cloud::aws::lint::lint;
+use engine::cloud::aws::papers::{Issuer, Part, paper};
+use engine::cloud::aws::policy::Account;
+use engine::settings::CloudSettings;
+use serde_json::json;
+
+use crate::args;
+use crate::exit::Ended;
+use crate::setup::Base;
+
+/// Prints the papers.
+pub(crate) fn run(base: &Base, wanted: &args::Aws) -> Result<(), Ended> {
+    let args::Aws::Policy { account, part } = wanted;
+    let profile = base.profile()?;
+    let CloudSettings::AwsIot(settings) = &profile.cloud else {
+        return Err(Ended::usage(
+            format!("The profile of {} names no AWS account.", profile.name),
+            "Import a profile whose [cloud] has kind = \"aws-iot\".",
+        ));
+    };
+    let number = account.as_deref().or(settings.account()).ok_or_else(|| {
+        Ended::usage(
+            "The profile does not tell the account's number.",
+            "Give it: fieldkey aws policy --account 123456789012",
+        )
+    })?;
+    let account = Account::of(settings, number);
+    let issuer = Issuer {
+        address: profile.sign_in.issuer.clone(),
+        client: profile.sign_in.client_id.clone(),
+    };
+    for each in Part::ALL {
+        if part.is_some_and(|part| wanted_part(part) != each) {
+            continue;
+        }
+        let paper = paper(each, settings, &issuer, &account);
+        let faults = lint(&paper);
+        let line = json!({ "part": paper.part, "about": paper.about, "text": paper.text, "faults": faults });
+        let text = if part.is_some() {
+            paper.text.clone()
+        } else {
+            // For the eye: JSON knows no comments, so what is to be pasted is printed with `--part`.
+            format!("# {}\n{}\n", paper.about, paper.text)
+        };
+        base.out.text("aws-paper", &line, &text);
+        for fault in faults {
+            base.out.warn("aws-paper", &fault);
+        }
+    }
+    Ok(())
+}
+
+fn wanted_part(part: args::Paper) -> Part {
+    match part {
+        args::Paper::Trust => Part::Trust,
+        args::Paper::Installer => Part::Installer,
+        args::Paper::Support => Part::Support,
+        args::Paper::Device => Part::Device,
+        args::Paper::Template => Part::Template,
+        args::Paper::Hook => Part::Hook,
+        args::Paper::HookRole => Part::HookRole,
+    }
+}
