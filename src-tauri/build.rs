@@ -1,0 +1,5 @@
+//! Reads the window's configuration and capabilities into the program.
+
+fn main() {
+    tauri_build::build();
+}
