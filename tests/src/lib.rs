@@ -10,6 +10,10 @@
 
 mod program;
 mod site;
+#[cfg(target_os = "linux")]
+mod terminal;
 
-pub use program::{Run, Running};
+pub use program::{Run, Running, fieldkey};
 pub use site::{PASSPHRASE, Site};
+#[cfg(target_os = "linux")]
+pub use terminal::Terminal;

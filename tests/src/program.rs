@@ -15,7 +15,7 @@ const PATIENCE: Duration = Duration::from_secs(240);
 const HOW: &str = "run the journeys with: cargo xtask test --only tests";
 
 /// The program as cargo or xtask built it.
-pub(crate) fn fieldkey() -> PathBuf {
+pub fn fieldkey() -> PathBuf {
     assert!(
         std::env::var_os("DBUS_SESSION_BUS_ADDRESS").is_some(),
         "there is no session bus with a keyring; {HOW}"

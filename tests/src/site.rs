@@ -1,5 +1,6 @@
 //! A site: a sandbox in this process, and a home from which `fieldkey` works at it as the installer Anna.
 
+use std::ffi::OsString;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -15,6 +16,8 @@ use tempfile::TempDir;
 use tokio::process::Command;
 
 use crate::program::{Run, Running, fieldkey};
+#[cfg(target_os = "linux")]
+use crate::terminal::Terminal;
 
 /// The passphrase of the network Workshop, which every site has.
 pub const PASSPHRASE: &str = "blue-kettle-42";
@@ -45,6 +48,17 @@ impl Site {
 
     /// The same with nobody signed in yet.
     pub async fn unopened(scenario: &str) -> Self {
+        let site = Self::bare(scenario).await;
+        drop(
+            site.run(&["profile", "import", &text(&site.profile())])
+                .await
+                .exits(0),
+        );
+        site
+    }
+
+    /// The same without a profile.
+    pub async fn bare(scenario: &str) -> Self {
         let program = fieldkey();
         let home = tempfile::tempdir().unwrap();
         let number = SITES.fetch_add(1, Ordering::Relaxed);
@@ -57,16 +71,13 @@ impl Site {
             state_dir: home.path().join("sandbox"),
             speed: 1.0,
         };
-        let site = Self {
+        Self {
             sandbox: Sandbox::start(config).await.unwrap(),
             program,
             home,
             witness,
             papers: AtomicUsize::new(0),
-        };
-        let profile = site.sandbox.state_dir().join(PROFILE_FILE);
-        drop(site.run(&["profile", "import", &text(&profile)]).await.exits(0));
-        site
+        }
     }
 
     /// Anna signs in through the browser.
@@ -110,16 +121,37 @@ impl Site {
         running.end().await
     }
 
-    /// fieldkey with this site's home and radio.
+    /// fieldkey with this site's home and radio, for a program.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(&self.program);
+        self.set_up(&self.program, &[&["--json"], arguments].concat())
+    }
+
+    /// fieldkey at a terminal, for a person.
+    #[cfg(target_os = "linux")]
+    pub fn at_terminal(&self, arguments: &[&str]) -> Terminal {
+        let program = text(&self.program);
+        let words = [&["--ctty", &program], arguments].concat();
+        Terminal::start(self.set_up(Path::new("setsid"), &words))
+    }
+
+    fn set_up(&self, program: &Path, arguments: &[&str]) -> Command {
+        let mut command = Command::new(program);
+        command.args(arguments).envs(self.surroundings());
         command
-            .arg("--json")
-            .args(arguments)
-            .env("FIELDKEY_HOME", self.files())
-            .env("DBUS_SYSTEM_BUS_ADDRESS", self.status().bus_address)
-            .env("BROWSER", self.home.path().join("browser"));
-        command
+    }
+
+    /// The environment in which a program works at this site.
+    pub fn surroundings(&self) -> [(&'static str, OsString); 3] {
+        [
+            ("FIELDKEY_HOME", self.files().into()),
+            ("DBUS_SYSTEM_BUS_ADDRESS", self.status().bus_address.into()),
+            ("BROWSER", self.home.path().join("browser").into()),
+        ]
+    }
+
+    /// The organisation profile that the sandbox lays out.
+    pub fn profile(&self) -> PathBuf {
+        self.sandbox.state_dir().join(PROFILE_FILE)
     }
 
     /// The sandbox's labels of these devices, all where none is named: name, serial, PoP and user name of each.
@@ -165,6 +197,18 @@ impl Site {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         panic!("the sandbox does not come to that: {:#?}", self.status())
+    }
+
+    /// Waits until the adapter holds no link.
+    pub async fn until_no_links(&mut self) {
+        let adapter = self.sandbox.radio().adapter("hci0").unwrap().clone();
+        for _ in 0..100 {
+            if adapter.links() == 0 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        panic!("{} links are held for nobody", adapter.links())
     }
 
     /// The links that a device has had, by its serial.
@@ -235,7 +279,7 @@ impl Site {
     }
 
     /// A program in the browser's place.
-    fn write_browser(&self, user: &str) {
+    pub fn write_browser(&self, user: &str) {
         let script = format!(
             "#!/bin/sh\nexec '{}' sandbox browse --state '{}' --user {user} \"$1\"\n",
             text(&self.program),

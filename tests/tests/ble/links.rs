@@ -30,6 +30,7 @@ on_the_air! {
         let name = link.perform(&GattOp::ReadDescriptor(MOODY, USER_DESCRIPTION)).await;
         assert_eq!(name, Ok(b"moody".to_vec()));
         link.disconnect().await;
+        within("the end", link.over()).await;
         assert_eq!(radio.devices()[0].records()[0].ended, Some(LinkEnd::Client));
         radio.stop().await;
     }
@@ -276,15 +277,45 @@ on_the_air! {
         radio.stop().await;
     }
 
-    async fn a_link_that_nobody_waits_for_any_more_is_given_back() {
+    async fn giving_a_link_back_waits_for_the_order_to_arrive_and_not_for_its_end() {
         let mut config = quick();
-        config.adapters[0].latency.connect = Duration::from_millis(200);
+        config.adapters[0].latency.disconnect = Duration::from_secs(2);
+        let radio = radio(config, &[Echo::new(1)]).await;
+        let link = link(&ble(), "PROV_01").await;
+        link.disconnect().await;
+        assert_eq!(radio.devices()[0].records()[0].ended, None, "the stack takes its time");
+        within("the end", link.over()).await;
+        assert_eq!(radio.devices()[0].records()[0].ended, Some(LinkEnd::Client));
+        radio.stop().await;
+    }
+
+    async fn an_attempt_that_was_given_up_is_over_once_the_radio_has_settled() {
+        let mut config = quick();
+        config.adapters[0].latency.connect = Duration::from_secs(10);
         let radio = radio(config, &[Echo::new(1)]).await;
         let ble = ble();
         let peripheral = find(&ble, "PROV_01").await.peripheral;
         let impatient = tokio::time::timeout(Duration::from_millis(50), ble.connect(&peripheral, PATIENCE)).await;
         assert!(impatient.is_err());
+        tokio::time::timeout(Duration::from_secs(5), ble.settle()).await.unwrap();
+        assert!(radio.devices()[0].records().is_empty(), "no link came of it");
+        assert_eq!(radio.adapter("hci0").unwrap().links(), 0);
+        radio.stop().await;
+    }
+
+    async fn a_link_that_nobody_waits_for_any_more_is_given_back() {
+        let mut config = quick();
+        // The link stands soon, and what it offers is not known for long.
+        config.adapters[0].latency.resolve = Duration::from_secs(10);
+        let radio = radio(config, &[Echo::new(1)]).await;
+        let ble = Arc::new(ble());
+        let peripheral = find(&ble, "PROV_01").await.peripheral;
+        let connecting = tokio::spawn({
+            let ble = Arc::clone(&ble);
+            async move { ble.connect(&peripheral, PATIENCE).await.map(|_| ()) }
+        });
         until("the link", async || !radio.devices()[0].records().is_empty()).await;
+        connecting.abort();
         until("its end", async || radio.devices()[0].records()[0].ended.is_some()).await;
         assert_eq!(radio.adapter("hci0").unwrap().links(), 0);
         radio.stop().await;

@@ -119,6 +119,7 @@ on_the_air! {
         assert_eq!(ble.adapters().await, Ok(vec![]));
         assert_eq!(ble.scan().await.unwrap_err(), LinkError::NoAdapter);
         radio.adapter("hci0").unwrap().update(|adapter| adapter.present = true);
+        until("the adapter", async || ble.adapters().await.is_ok_and(|found| !found.is_empty())).await;
         find(&ble, "PROV_01").await;
         let mut sightings = ble.scan().await.unwrap();
         radio.adapter("hci0").unwrap().update(|adapter| adapter.present = false);
@@ -172,6 +173,22 @@ on_the_air! {
         assert_eq!(powered, [("hci0".into(), false), ("hci1".into(), true)]);
         let seen = find(&ble, "PROV_01").await;
         assert_eq!(seen.peripheral, PeripheralId("hci1/dev_24_0A_C4_00_00_01".into()));
+        radio.stop().await;
+    }
+
+    async fn another_adapter_takes_over_from_one_that_was_switched_off_and_hears_on() {
+        let radio = radio(two_adapters(), &[Echo::new(1)]).await;
+        let ble = ble();
+        find(&ble, "PROV_01").await;
+        radio.adapter("hci0").unwrap().update(|adapter| adapter.powered = false);
+        until("the first to be off", async || !ble.adapters().await.unwrap()[0].powered).await;
+        let seen = find(&ble, "PROV_01").await;
+        assert_eq!(seen.peripheral, PeripheralId("hci1/dev_24_0A_C4_00_00_01".into()));
+        // What the first adapter's stream leaves behind comes late, and must not silence the second.
+        let mut sightings = ble.scan().await.unwrap();
+        for _ in 0..20 {
+            within("hearing", sightings.recv()).await.unwrap();
+        }
         radio.stop().await;
     }
 }

@@ -51,6 +51,7 @@ fn order(text: &str) -> ClaimRequest {
     ClaimRequest {
         serial: serial(text),
         key_sha256: None,
+        keys: None,
         idempotency: Uuid::from_u128(1),
         accepts: vec![ClaimForm::PublicKey, ClaimForm::Certificate],
         purpose: Purpose::New,
@@ -90,7 +91,7 @@ fn device(claim: &Claim, name: &str) -> JoinHandle<()> {
     };
     tokio::spawn(async move {
         let progress = watch::Sender::new(Enrol::Connecting);
-        if let Some(permanent) = enrol(&order, &habits, Pace::new(10.0), &progress).await {
+        if let Some(permanent) = enrol(&order, &habits, Pace::new(10.0), &progress, &mut None).await {
             stay_online(&permanent, &habits, Pace::new(10.0), &progress).await;
         }
     })
@@ -346,6 +347,7 @@ async fn the_doctor_finds_a_template_that_is_off() {
         radio: &NoBluetooth,
         vault: &*office.keyring,
         journal: Err(JournalError::Storage("no folder".into())),
+        in_work: Vec::new(),
         organisation: Some(Organisation {
             name: "sandbox",
             signin: &office.signin,

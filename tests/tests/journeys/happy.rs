@@ -48,6 +48,9 @@ async fn every_allowed_scheme_and_limit_ends_enrolled_under_one_certificate() {
         assert_eq!(run.ended(device.serial.as_str()), ("done", ""));
         assert_eq!(site.missing(device.serial.as_str()), [""; 0]);
     }
+    // The keys themselves reach the cloud, which holds them against the hashes by which the maker knows the devices.
+    let claims = site.sandbox.cloud().registry().inspect().claims;
+    assert!(claims.iter().all(|claim| claim.keys.public_key.is_some()));
     assert_eq!(site.status().shortcomings(), [""; 0]);
     drop(site.run(&["journal", "--verify"]).await.exits(0));
     site.run(&["resume"]).await.exits(0).last("nothing-open");

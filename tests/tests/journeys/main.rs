@@ -10,7 +10,13 @@ mod cuts;
 #[cfg(test)]
 mod happy;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod interrupted;
+#[cfg(test)]
+mod once_more;
+#[cfg(test)]
+mod prompts;
 #[cfg(test)]
 mod refusals;
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Wrong first, right later: a proof of possession and a passphrase that are corrected on the way.
 
 use journeys::Site;
-use serde_json::json;
+use serde_json::{Value, json};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_wrong_pop_is_corrected_on_the_same_link() {
@@ -30,6 +30,38 @@ async fn a_wrong_pop_is_corrected_on_the_same_link() {
             run.stdout
         );
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_label_of_an_answer_opens_a_device_that_wants_another_user_also_after_a_crash() {
+    let site = Site::open("[[device]]\nserial = \"A\"\nsecurity = 2\nusername = \"installer\"").await;
+    let row = site.labels(&["A"]).remove(0);
+    let paper = site.paper(&[json!({ "name": row["name"], "serial": "A" })]);
+    let mut running = site.start(&["commission", "--labels", &paper, "--network", "Workshop"]);
+    running.until_event("asked").await;
+    let (name, pop) = (&row["name"], &row["pop"]);
+    let label = |serial: &str| json!({ "name": name, "serial": serial, "username": "installer", "pop": pop });
+    let answer = |label: Value| json!({ "device": name, "label": label.to_string() }).to_string();
+    running.say(&answer(label("B"))).await;
+    let warning = running.until(|line| line["type"] == "warning").await;
+    assert_eq!(warning["code"], "answer", "{warning}");
+    running.say(&answer(label("A"))).await;
+    running.until_stage("networking").await;
+    running.signal("KILL").await;
+    assert_eq!(running.end().await.exit, None);
+
+    let mut resumed = site.start(&["resume"]);
+    let asked = resumed.until_event("asked").await;
+    assert_eq!(asked["question"]["failure"]["code"], "pop-needed", "{asked}");
+    let by_hand = json!({ "device": name, "pop": pop, "username": "installer" });
+    resumed.say(&by_hand.to_string()).await;
+    let asked = resumed.until_event("asked").await;
+    assert_eq!(asked["question"]["ask"], "network", "{asked}");
+    let network = json!({ "device": name, "network": "Workshop", "passphrase": journeys::PASSPHRASE });
+    resumed.say(&network.to_string()).await;
+    let run = resumed.end().await.exits(0);
+    assert_eq!(run.ended("A"), ("done", ""));
+    assert_eq!(site.missing("A"), [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

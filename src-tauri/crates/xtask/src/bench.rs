@@ -3,20 +3,14 @@
 use std::path::Path;
 
 use crate::step::{Failed, cargo, root, run};
-use crate::{build, needs, session};
+use crate::{build, desktop, needs, session};
 
 /// Runs the benchmark; it prints a table, and writes JSON where asked.
 pub(crate) fn measure(json: Option<&Path>) -> Result<(), Failed> {
     needs::for_running()?;
     let program = build::fieldkey(true)?;
-    let bench = [
-        "bench",
-        "--quiet",
-        "--package",
-        "journeys",
-        "--bench",
-        "commissioning",
-    ];
+    // Of the whole workspace, so that dependencies are built once for the program and for the benchmark.
+    let bench = ["bench", "--quiet", "--workspace", "--bench", "commissioning"];
     run(
         "build the benchmark",
         cargo().current_dir(root()).args(bench).arg("--no-run"),
@@ -33,5 +27,6 @@ pub(crate) fn measure(json: Option<&Path>) -> Result<(), Failed> {
             std::path::absolute(file).map_err(|error| Failed::io("the file for the figures", &error))?;
         command.arg("--json").arg(file);
     }
-    run("measure", &mut command)
+    run("measure", &mut command)?;
+    desktop::measure(json.map(|file| file.with_extension("window.json")).as_deref())
 }

@@ -1,15 +1,16 @@
-//! The whole journey, as an installer would do it in a terminal, against the sandbox.
+//! The whole journey against the sandbox, at the window or, as an installer would do it there, in a terminal.
 //!
-//! Five simulated devices are commissioned at once. One is given a mistyped Wi-Fi passphrase, which is corrected on
-//! the same link when its question comes; one loses its link on the way. It ends well only if every device is
-//! enrolled and the sandbox's registry shows exactly one active certificate for each.
+//! At the window the person plays. In the terminal, five simulated devices are commissioned at once; one is given a
+//! mistyped Wi-Fi passphrase, which is corrected on the same link when its question comes, and one loses its link on
+//! the way. That ends well only if every device is enrolled and the sandbox's registry shows exactly one active
+//! certificate for each.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
 use crate::step::{Failed, run, say};
-use crate::{build, needs, session};
+use crate::{build, needs, session, ui};
 
 /// Brings what is missing, builds, and goes into a private session to play the journey.
 pub(crate) fn play() -> Result<(), Failed> {
@@ -26,8 +27,23 @@ pub(crate) fn play() -> Result<(), Failed> {
     run("demo", &mut command)
 }
 
+/// The same up to the session, and opens the window in it.
+pub(crate) fn show() -> Result<(), Failed> {
+    needs::for_testing()?;
+    ui::build()?;
+    let (fieldkey, app) = (build::fieldkey(false)?, build::app(false)?);
+    let home = session::home()?;
+    let myself = std::env::current_exe().map_err(|error| Failed::io("this program", &error))?;
+    let mut command = session::at_display(home.path(), myself);
+    command
+        .arg("demo-inside")
+        .args([fieldkey.as_path(), home.path(), app.as_path()])
+        .stdin(Stdio::null());
+    run("demo", &mut command)
+}
+
 /// The journey itself, inside the private session.
-pub(crate) fn inside(fieldkey: &Path, home: &Path) -> Result<(), Failed> {
+pub(crate) fn inside(fieldkey: &Path, home: &Path, app: Option<&Path>) -> Result<(), Failed> {
     let stage = Stage {
         fieldkey: fieldkey.to_owned(),
         home: home.to_owned(),
@@ -39,6 +55,12 @@ pub(crate) fn inside(fieldkey: &Path, home: &Path) -> Result<(), Failed> {
         ..stage
     };
     let state = &sandbox.state;
+    if let Some(app) = app {
+        stage.tell(&["sandbox", "move-in", "--state", &text(state)], "")?;
+        stage.open_window(app, state)?;
+        stage.tell(&["sandbox", "status", "--state", &text(state)], "")?;
+        return sandbox.stop();
+    }
 
     stage.tell(&["profile", "import", &text(&state.join("profile.toml"))], "")?;
     stage.tell(&["sign-in"], "")?;
@@ -47,6 +69,9 @@ pub(crate) fn inside(fieldkey: &Path, home: &Path) -> Result<(), Failed> {
     stage.tell(&["network", "remember", "plant-iot"], "green-valve-42\n")?;
     stage.tell(&["network", "remember", "plant-office"], "blue-kettle-mistyped\n")?;
     let labels = text(&label_one_for(state, "plant-office")?);
+    say(
+        "One device is refused for a mistyped passphrase; when it asks, the right one is given on standard input.",
+    );
     // The question for the refused passphrase is answered from standard input, as a person would type it.
     stage.tell(&["commission", "--labels", &labels], "blue-kettle-77\n")?;
     stage.tell(&["sandbox", "status", "--state", &text(state), "--check"], "")?;
@@ -78,8 +103,19 @@ struct Stage {
 }
 
 impl Stage {
+    /// Opens the window and waits until the person closes it.
+    fn open_window(&self, app: &Path, state: &Path) -> Result<(), Failed> {
+        say("the window opens with five labels read; close it to end the demo");
+        let words = ["--sign-in", "--labels", &text(&state.join("labels.csv"))];
+        run("the window", &mut self.program(app, &words))
+    }
+
     fn command(&self, words: &[&str]) -> Command {
-        let mut command = Command::new(&self.fieldkey);
+        self.program(&self.fieldkey, words)
+    }
+
+    fn program(&self, program: &Path, words: &[&str]) -> Command {
+        let mut command = Command::new(program);
         command
             .args(words)
             .env("FIELDKEY_HOME", self.home.join("fieldkey"));

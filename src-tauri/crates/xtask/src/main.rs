@@ -2,13 +2,16 @@
 
 mod bench;
 mod build;
+mod bundle;
 mod conformance;
 mod demo;
+mod desktop;
 mod fuzz;
 mod needs;
 mod session;
 mod step;
 mod test;
+mod ui;
 
 use std::process::ExitCode;
 
@@ -26,7 +29,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Builds everything, starts the sandbox, and brings five simulated devices online.
+    /// Builds everything, starts the sandbox with five simulated devices, and opens the window on it; brings them
+    /// online in the terminal where there is no display.
     Demo {
         /// Keep to the terminal even where there is a display.
         #[arg(long)]
@@ -44,6 +48,18 @@ enum Task {
         #[arg(long, value_name = "FILE")]
         json: Option<std::path::PathBuf>,
     },
+    /// Makes installable packages: the window with the terminal program beside it.
+    Bundle {
+        /// Which kinds: deb, appimage; app, dmg on macOS; msi on Windows.
+        #[arg(value_name = "KIND", default_values = ["deb", "appimage"])]
+        kinds: Vec<String>,
+    },
+    /// Takes pictures of every screen of the window, at a display of its own.
+    Pictures {
+        /// Where they are written.
+        #[arg(default_value = "target/pictures")]
+        folder: std::path::PathBuf,
+    },
     /// The demo's inner half; the outer one starts it in a private session.
     #[command(hide = true)]
     DemoInside {
@@ -51,6 +67,8 @@ enum Task {
         fieldkey: std::path::PathBuf,
         /// The session's home.
         home: std::path::PathBuf,
+        /// The program with the window, for a demo in the window.
+        app: Option<std::path::PathBuf>,
     },
     /// Runs a command in a private D-Bus session with an unlocked keyring of its own.
     InSession {
@@ -62,11 +80,13 @@ enum Task {
 
 fn main() -> ExitCode {
     let done = match Arguments::parse().task {
-        // The window joins the demo later; until then both forms are the terminal journey.
+        Task::Demo { headless: false } if session::has_display() => demo::show(),
         Task::Demo { headless: _ } => demo::play(),
         Task::Test { only } => test::check(&only),
         Task::Bench { json } => bench::measure(json.as_deref()),
-        Task::DemoInside { fieldkey, home } => demo::inside(&fieldkey, &home),
+        Task::Bundle { kinds } => bundle::make(&kinds),
+        Task::Pictures { folder } => desktop::picture(&folder),
+        Task::DemoInside { fieldkey, home, app } => demo::inside(&fieldkey, &home, app.as_deref()),
         Task::InSession { command } => session::enter(&command),
     };
     match done {

@@ -30,6 +30,34 @@ const BUILD: &[Need] = &[
     },
 ];
 
+/// To build the program with the window.
+const WINDOW: &[Need] = &[
+    Need {
+        package: "libwebkit2gtk-4.1-dev",
+        present: || library("webkit2gtk-4.1"),
+    },
+    Need {
+        package: "libsoup-3.0-dev",
+        present: || library("libsoup-3.0"),
+    },
+    Need {
+        package: "librsvg2-dev",
+        present: || library("librsvg-2.0"),
+    },
+];
+
+/// To open the window where there is no display, and to drive it as a person would.
+const DESKTOP: &[Need] = &[
+    Need {
+        package: "xvfb",
+        present: || program("Xvfb"),
+    },
+    Need {
+        package: "webkit2gtk-driver",
+        present: || program("WebKitWebDriver"),
+    },
+];
+
 /// To check it against clients that nobody here wrote.
 const CONFORMANCE: &[Need] = &[
     Need {
@@ -45,6 +73,31 @@ const CONFORMANCE: &[Need] = &[
 /// Makes sure that what building and running needs is there.
 pub(crate) fn for_running() -> Result<(), Failed> {
     bring(BUILD)
+}
+
+/// Makes sure that what building all of the workspace needs is there.
+pub(crate) fn for_testing() -> Result<(), Failed> {
+    if !program("npm") {
+        return Err(Failed(
+            "the window's pages need Node.js 20 or newer, with npm; install it, then try again".into(),
+        ));
+    }
+    bring(BUILD)?;
+    bring(WINDOW)
+}
+
+/// Makes sure that the window can be driven where there is no display.
+pub(crate) fn for_driving() -> Result<(), Failed> {
+    for_testing()?;
+    bring(DESKTOP)
+}
+
+/// Makes sure that there is a browser to test the window's pages in.
+pub(crate) fn for_browsing() -> Result<(), Failed> {
+    bring(&[Need {
+        package: "chromium",
+        present: || program("chromium"),
+    }])
 }
 
 /// Makes sure that what the conformance clients need is there.

@@ -3,16 +3,20 @@
 use std::process::Command;
 
 use crate::step::{Failed, cargo, root, run, say, target};
-use crate::{build, conformance, demo, fuzz, needs, session};
+use crate::{build, conformance, demo, desktop, fuzz, needs, session, ui};
 
 type Part = (&'static str, fn() -> Result<(), Failed>);
 
 const PARTS: &[Part] = &[
     ("format", format),
+    ("window", ui::check),
     ("lints", lints),
     ("docs", docs),
     ("dependencies", dependencies),
+    ("contract", contract),
     ("tests", tests),
+    ("browser", ui::browse),
+    ("desktop", desktop::check),
     ("conformance", conformance::check),
     ("fuzz", fuzz::check),
     ("demo", demo::play),
@@ -30,7 +34,7 @@ pub(crate) fn check(only: &[String]) -> Result<(), Failed> {
             known.join(", ")
         )));
     }
-    needs::for_running()?;
+    needs::for_testing()?;
     for (name, part) in PARTS {
         if only.is_empty() || only.iter().any(|wanted| wanted == name) {
             say(&format!("== {name}"));
@@ -49,6 +53,7 @@ fn format() -> Result<(), Failed> {
 }
 
 fn lints() -> Result<(), Failed> {
+    ui::build()?;
     run(
         "cargo clippy",
         cargo().current_dir(root()).args([
@@ -64,6 +69,7 @@ fn lints() -> Result<(), Failed> {
 }
 
 fn docs() -> Result<(), Failed> {
+    ui::build()?;
     run(
         "cargo doc",
         cargo()
@@ -86,6 +92,8 @@ fn dependencies() -> Result<(), Failed> {
                     "install",
                     "--quiet",
                     "--locked",
+                    // It runs for seconds, and builds far longer when it is optimised.
+                    "--debug",
                     "cargo-deny",
                     "--version",
                     "0.20.2",
@@ -109,8 +117,24 @@ fn dependencies() -> Result<(), Failed> {
     )
 }
 
+/// What the window is sent, in TypeScript, is what is committed.
+fn contract() -> Result<(), Failed> {
+    ui::build()?;
+    // Of the whole workspace, so that dependencies are built once for all tests.
+    let features = ["--workspace", "--features", "engine/ts"];
+    run(
+        "the window's contract",
+        cargo()
+            .current_dir(root())
+            .args(["test", "--quiet"])
+            .args(features)
+            .args(["--lib", "--", "desk::contract"]),
+    )
+}
+
 /// All tests of the workspace, in a private session, since some use the keyring; with the program that they start.
 fn tests() -> Result<(), Failed> {
+    ui::build()?;
     let program = build::fieldkey(false)?;
     let home = session::home()?;
     run(
