@@ -12,6 +12,7 @@ fn names(facts: &[commission::evidence::Evidence]) -> Vec<&'static str> {
     facts
         .iter()
         .map(|evidence| match evidence.fact {
+            Fact::CloudReached => "reached",
             Fact::IdentityIssued { .. } => "issued",
             Fact::Registered { .. } => "registered",
             Fact::SeenOnline { .. } => "online",
@@ -74,7 +75,7 @@ async fn the_whole_enrolment_of_a_service_visit_is_seen_step_by_step() {
     let seen = bench.aws.observe(&claim.id, seen.next).await.unwrap();
     assert_eq!(
         (names(&seen.evidence), seen.next),
-        (vec!["issued", "registered"], 2)
+        (vec!["reached", "issued", "registered"], 3)
     );
     assert_eq!(seen.thing.unwrap().active().count(), 2);
 
@@ -85,7 +86,7 @@ async fn the_whole_enrolment_of_a_service_visit_is_seen_step_by_step() {
         &json!({"connected": true, "timestamp": (now() + 45) * 1000}),
     );
     let seen = bench.aws.observe(&claim.id, seen.next).await.unwrap();
-    assert_eq!((names(&seen.evidence), seen.next), (vec!["online"], 3));
+    assert_eq!((names(&seen.evidence), seen.next), (vec!["online"], 4));
     assert_eq!(seen.thing.unwrap().connected_principal.as_deref(), Some(NEW));
 
     // The old one goes off.
@@ -143,8 +144,11 @@ async fn a_claim_is_watched_on_after_a_restart_by_its_name_alone() {
         .answers(&new, 200, &told_new)
         .answers(INDEX, 200, &json!({"connected": true, "timestamp": now() + 25}));
     let seen = second.aws.observe(&id, 0).await.unwrap();
-    assert_eq!(names(&seen.evidence), ["issued", "registered", "online"]);
-    assert!(matches!(&seen.evidence[1].fact, Fact::Registered { principal: Some(id), .. } if id == NEW));
+    assert_eq!(
+        names(&seen.evidence),
+        ["reached", "issued", "registered", "online"]
+    );
+    assert!(matches!(&seen.evidence[2].fact, Fact::Registered { principal: Some(id), .. } if id == NEW));
 }
 
 #[tokio::test]
