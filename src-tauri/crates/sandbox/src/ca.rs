@@ -145,6 +145,12 @@ impl Authority {
 }
 
 impl Identity {
+    /// The public half of the key, PEM.
+    pub(crate) fn public_key_pem(&self) -> Result<String, CaError> {
+        let key = KeyPair::from_pem(self.private_key.reveal()).map_err(CaError::Make)?;
+        Ok(key.public_key_pem())
+    }
+
     /// Certificate chain and key in the form that rustls takes.
     pub(crate) fn for_tls(&self) -> (Vec<CertificateDer<'static>>, PrivateKeyDer<'static>) {
         (

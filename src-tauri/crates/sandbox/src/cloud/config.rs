@@ -35,6 +35,10 @@ pub struct CloudConfig {
     pub device_poll_interval: Duration,
     /// Life of an ownership token. AWS IoT: 1 hour.
     pub ownership_token_life: Duration,
+    /// How long a certificate stays with a thing after it was detached. AWS IoT: seconds.
+    pub detach_delay: Duration,
+    /// The AWS region that this cloud plays.
+    pub region: String,
     /// Seconds of keep-alive that the MQTT server accepts; what a client asks is moved into it. AWS IoT: 30 to 1200.
     pub keep_alive: RangeInclusive<u16>,
     /// The faults to start with.
@@ -110,6 +114,8 @@ impl Default for CloudConfig {
             device_code_life: Duration::from_secs(600),
             device_poll_interval: Duration::from_secs(5),
             ownership_token_life: Duration::from_secs(3600),
+            detach_delay: Duration::from_millis(500),
+            region: "eu-central-1".into(),
             keep_alive: 30..=1200,
             faults: CloudFaults::default(),
             keep: None,

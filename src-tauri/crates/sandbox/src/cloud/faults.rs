@@ -45,6 +45,17 @@ pub struct CloudFaults {
     pub mqtt_down: bool,
     /// Permanent identities are accepted by RegisterThing but get no connection: registered, never seen online.
     pub never_online: bool,
+    /// This many calls of AWS's control plane are refused with ThrottlingException first; counts down.
+    pub aws_throttle_first: u32,
+    /// This many calls of AWS's control plane are refused first because their keys are said to be over; counts down.
+    pub aws_keys_over_first: u32,
+    /// Every call of AWS's control plane is answered with 503.
+    pub aws_down: bool,
+    /// Life of the AWS keys that are handed out from now on, in milliseconds, instead of what was asked for. The answer
+    /// says so honestly, rounded down to seconds.
+    pub aws_keys_life_ms: Option<u64>,
+    /// Fleet indexing is off, so that the control plane cannot tell who is online.
+    pub aws_index_off: bool,
     /// The cloud's clock is this many seconds ahead (or, negative, behind).
     pub clock_skew_s: i64,
 }
@@ -88,19 +99,19 @@ impl Faults {
     }
 
     pub(crate) fn throttles(&self) -> bool {
-        self.with(|faults| {
-            let left = faults.throttle_first;
-            faults.throttle_first = left.saturating_sub(1);
-            left > 0
-        })
+        self.with(|faults| count_down(&mut faults.throttle_first))
+    }
+
+    pub(crate) fn throttles_aws(&self) -> bool {
+        self.with(|faults| count_down(&mut faults.aws_throttle_first))
+    }
+
+    pub(crate) fn ends_keys(&self) -> bool {
+        self.with(|faults| count_down(&mut faults.aws_keys_over_first))
     }
 
     pub(crate) fn expires(&self) -> bool {
-        self.with(|faults| {
-            let left = faults.expire_first;
-            faults.expire_first = left.saturating_sub(1);
-            left > 0
-        })
+        self.with(|faults| count_down(&mut faults.expire_first))
     }
 
     pub(crate) fn hangs_up(&self, place: HangUp) -> bool {
@@ -124,6 +135,13 @@ impl Faults {
     fn with<T>(&self, f: impl FnOnce(&mut CloudFaults) -> T) -> T {
         f(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// Whether there was one left.
+fn count_down(left: &mut u32) -> bool {
+    let hit = *left > 0;
+    *left = left.saturating_sub(1);
+    hit
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub(crate) struct Ports {
     pub(crate) issuer: u16,
     pub(crate) mqtt: u16,
     pub(crate) broker: u16,
+    #[serde(default)]
+    pub(crate) aws: u16,
 }
 
 impl Keep {

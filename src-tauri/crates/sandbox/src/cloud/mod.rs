@@ -1,8 +1,9 @@
-//! The simulated cloud: an OIDC issuer, the broker and an AWS-IoT-compatible MQTT server, all on loopback.
+//! The simulated cloud: an OIDC issuer, the broker, an AWS account and an AWS-IoT-compatible MQTT server, all on loopback.
 //!
 //! Real servers for real clients: whoever uses them comes over HTTPS or MQTT with TLS, also from the same process.
 //! What is enrolled lives as long as the [`Cloud`], or, with [`CloudConfig::keep`], as long as that directory.
 
+mod aws;
 pub mod broker;
 mod clock;
 pub mod config;
@@ -14,6 +15,7 @@ pub mod mqtt;
 mod oidc;
 pub mod registry;
 pub mod tls;
+mod trust;
 pub mod visitor;
 pub mod witness;
 
@@ -28,11 +30,13 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub use self::aws::AwsAccess;
 pub use self::config::{CloudConfig, MakerDevice, Owner, User};
 pub use self::faults::{CloudFaults, Faults, HangUp};
 pub use self::registry::Registry;
 pub use self::witness::Witness;
 
+use self::aws::{Aws, DEVICE_POLICY, Make};
 use self::broker::{Broker, BrokerParts, TokenVerifier};
 use self::clock::CloudClock;
 use self::keep::{Keep, Ports};
@@ -88,6 +92,8 @@ pub struct Cloud {
     pub client_id: String,
     /// The broker's address; paths of its contract begin with `/v1`.
     pub broker_url: String,
+    /// The AWS account.
+    pub aws: AwsAccess,
     /// Where devices go.
     pub mqtt: Endpoint,
     /// The certificate that all servers here are trusted by, PEM.
@@ -103,8 +109,11 @@ impl Cloud {
     pub async fn start(config: CloudConfig) -> Result<Self, CloudError> {
         let faults = Faults::new(config.faults.clone());
         let clock = CloudClock::new(faults.clone());
-        let registry = Registry::new(&config, clock.clone(), faults.clone());
         let template = Arc::new(Template::read(&config.template_name, &config.template_body)?);
+        // Policies that templates name are part of an account that is set up.
+        let policies = template.named_policies();
+        let policies = policies.map(|name| (name.to_owned(), DEVICE_POLICY.to_owned()));
+        let registry = Registry::new(&config, policies.collect(), clock.clone(), faults.clone());
         let keep = Keep::open(config.keep.as_deref())?;
         let servers = keep.authority("servers", "Fieldkey sandbox")?;
         let devices = Arc::new(keep.authority("devices", "Fieldkey sandbox devices")?);
@@ -141,13 +150,33 @@ impl Cloud {
             stopping.clone(),
         );
 
+        let https = tls::https_client(&ca_pem)?;
+        let (tcp, aws_port) = bind(before.aws).await?;
+        let account = Aws::new(Make {
+            config: &config,
+            issuer: &issuer_url,
+            https: https.clone(),
+            registry: registry.clone(),
+            faults: faults.clone(),
+            clock: clock.clone(),
+            template: Arc::clone(&template),
+            devices: Arc::clone(&devices),
+            endpoint: mqtt.clone(),
+        })
+        .ok_or(CloudError::Random)?;
+        let aws = account
+            .access(format!("https://127.0.0.1:{aws_port}"))
+            .ok_or(CloudError::Random)?;
+        let listener = listen(tcp, &server)?;
+        let controlling = http::serve(listener, account.router(), clock.clone(), stopping.clone());
+
         let (tcp, port) = bind(before.broker).await?;
         keep.set_ports(Ports {
             issuer: issuer_port,
             mqtt: mqtt.port,
             broker: port,
+            aws: aws_port,
         })?;
-        let https = tls::https_client(&ca_pem)?;
         let broker = Broker(Arc::new(BrokerParts {
             registry: registry.clone(),
             faults: faults.clone(),
@@ -168,12 +197,13 @@ impl Cloud {
             issuer_url,
             client_id: config.client_id,
             broker_url: format!("https://127.0.0.1:{port}"),
+            aws,
             mqtt,
             ca_pem,
             faults,
             registry,
             stop,
-            tasks: vec![issuing, enrolling, brokering, keeping],
+            tasks: vec![issuing, enrolling, controlling, brokering, keeping],
         })
     }
 

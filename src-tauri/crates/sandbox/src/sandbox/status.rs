@@ -285,6 +285,7 @@ fn certificate_word(status: CertificateStatus) -> &'static str {
     match status {
         CertificateStatus::Active => "ACTIVE",
         CertificateStatus::Inactive => "INACTIVE",
+        CertificateStatus::Revoked => "REVOKED",
         CertificateStatus::PendingActivation => "PENDING_ACTIVATION",
     }
 }

@@ -1,7 +1,5 @@
 //! Who asks: the access token checked against the issuer's published keys, and the rights of the person's roles.
 
-use std::sync::{Mutex, PoisonError};
-
 use axum::extract::FromRequestParts;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
@@ -9,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{Broker, Code, Problem};
 use crate::cloud::clock::CloudClock;
-use crate::cloud::jwt::{JwkSet, JwtError, PublicKeys, verify};
+use crate::cloud::trust::{Audience, IssuerKeys, TrustError};
 
 /// What a person may do, as the contract names it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -111,14 +109,8 @@ impl FromRequestParts<Broker> for Person {
 pub(crate) struct TokenVerifier {
     issuer: String,
     audience: String,
-    https: reqwest::Client,
     clock: CloudClock,
-    keys: Mutex<PublicKeys>,
-}
-
-#[derive(Deserialize)]
-struct Discovery {
-    jwks_uri: String,
+    keys: IssuerKeys,
 }
 
 #[derive(Deserialize)]
@@ -135,52 +127,31 @@ struct AccessToken {
     client_id: Option<String>,
 }
 
-/// RFC 7519, 4.1.3: one or several.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Audience {
-    One(String),
-    Several(Vec<String>),
-}
-
 impl TokenVerifier {
     pub(crate) fn new(issuer: &str, audience: &str, https: reqwest::Client, clock: CloudClock) -> Self {
-        let (issuer, audience) = (issuer.into(), audience.into());
         Self {
-            issuer,
-            audience,
-            https,
+            issuer: issuer.into(),
+            audience: audience.into(),
             clock,
-            keys: Mutex::default(),
+            keys: IssuerKeys::new(issuer, https),
         }
     }
 
     async fn verify(&self, token: &str) -> Result<Person, Problem> {
-        let claims = match self.check(token) {
-            // The issuer may have new keys since they were fetched.
-            Err(JwtError::UnknownKey(_)) => {
-                let keys = self.fetch_keys().await.map_err(|_| {
-                    Problem::new(
-                        Code::Unavailable,
-                        "The issuer can't be reached to check the token.",
-                    )
-                })?;
-                *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
-                self.check(token)
+        let claims: AccessToken = self.keys.check(token).await.map_err(|error| match error {
+            TrustError::Unreachable => Problem::new(
+                Code::Unavailable,
+                "The issuer can't be reached to check the token.",
+            ),
+            TrustError::Token(error) => {
+                Problem::new(Code::TokenInvalid, format!("{error}. Sign in again."))
             }
-            checked => checked,
-        };
-        let claims =
-            claims.map_err(|error| Problem::new(Code::TokenInvalid, format!("{error}. Sign in again.")))?;
+        })?;
         let invalid = |detail: &str| Err(Problem::new(Code::TokenInvalid, detail));
         if claims.iss != self.issuer {
             return invalid("The token is another issuer's. Sign in again.");
         }
-        let for_us = match &claims.aud {
-            Audience::One(audience) => *audience == self.audience,
-            Audience::Several(audiences) => audiences.contains(&self.audience),
-        };
-        if !for_us || claims.client_id.is_none() {
+        if !claims.aud.names(&self.audience) || claims.client_id.is_none() {
             return invalid("The token is no access token for this broker. Sign in again.");
         }
         if claims.exp <= self.clock.now() {
@@ -194,17 +165,6 @@ impl TokenVerifier {
             name: claims.name,
             roles: claims.roles,
         })
-    }
-
-    fn check(&self, token: &str) -> Result<AccessToken, JwtError> {
-        verify(token, &self.keys.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    async fn fetch_keys(&self) -> Result<PublicKeys, reqwest::Error> {
-        let address = format!("{}/.well-known/openid-configuration", self.issuer);
-        let discovery: Discovery = self.https.get(address).send().await?.json().await?;
-        let keys: JwkSet = self.https.get(discovery.jwks_uri).send().await?.json().await?;
-        Ok(keys.public_keys())
     }
 }
 

@@ -161,10 +161,11 @@ impl Provisioning {
             .ok_or_else(Rejection::ownership_token)?;
         hook::allow(&self.registry, &self.faults, claim_id, &request.parameters)?;
         let plan = self.template.plan(&request.parameters, &certificate_id)?;
+        let serial = request.parameters.get("SerialNumber").map_or("", String::as_str);
         let Registration {
             thing,
             device_configuration,
-        } = self.registry.register(claim_id, token, plan)?;
+        } = self.registry.register(claim_id, token, serial, plan)?;
         Ok(format.write(&Registered {
             thing_name: thing,
             device_configuration,

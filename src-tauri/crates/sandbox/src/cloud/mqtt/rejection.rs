@@ -35,6 +35,11 @@ impl Rejection {
         )
     }
 
+    /// The template cannot be worked out.
+    pub(crate) fn template_body(message: &str) -> Self {
+        Self::new(400, "InvalidTemplate", message)
+    }
+
     /// A `Ref` has no value, or a value is of no use.
     pub(crate) fn invalid_parameters(message: &str) -> Self {
         Self::new(400, "InvalidParameters", message)

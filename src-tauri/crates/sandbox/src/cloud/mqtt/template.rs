@@ -1,7 +1,7 @@
 //! Provisioning templates (AWS IoT developer guide, "Provisioning templates"): read once, worked out per device.
 //!
-//! Kept of a thing: name and attributes. Types, groups and policies are worked out too, so that a missing parameter is
-//! found, but nothing here depends on them.
+//! Kept of a thing: name and attributes. Types and groups are worked out too, so that a missing parameter is found, but
+//! nothing here depends on them.
 
 use std::collections::BTreeMap;
 
@@ -38,6 +38,7 @@ pub enum TemplateError {
 #[derive(Debug)]
 pub(crate) struct Template {
     pub(crate) name: String,
+    text: String,
     body: Body,
 }
 
@@ -54,8 +55,18 @@ pub(crate) struct TemplateParameter {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Plan {
     pub(crate) thing: Option<ThingPlan>,
+    pub(crate) policies: Vec<PolicyPlan>,
     pub(crate) certificate_status: CertificateStatus,
     pub(crate) device_configuration: BTreeMap<String, String>,
+}
+
+/// A policy that a template gives its certificate.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum PolicyPlan {
+    /// One that has to be there.
+    Named(String),
+    /// One that the template spells out.
+    Document(String),
 }
 
 /// The thing that a template wants.
@@ -138,6 +149,7 @@ impl Template {
         if body.chars().count() > BODY_LIMIT {
             return Err(TemplateError::TooLong);
         }
+        let text = body.to_owned();
         let body: Body =
             serde_json::from_str(body).map_err(|error| TemplateError::Body(error.to_string()))?;
         if body.of_kind(&Kind::Certificate).count() != 1 {
@@ -148,8 +160,21 @@ impl Template {
         }
         Ok(Self {
             name: name.into(),
+            text,
             body,
         })
+    }
+
+    /// The body as it was written.
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// The policies that it names without asking the device.
+    pub(crate) fn named_policies(&self) -> impl Iterator<Item = &str> {
+        self.body
+            .of_kind(&Kind::Policy)
+            .filter_map(|policy| policy.properties.get("PolicyName")?.as_str())
     }
 
     pub(crate) fn parameters(&self) -> Vec<TemplateParameter> {
@@ -179,6 +204,7 @@ impl Template {
         };
         let mut plan = Plan {
             thing: None,
+            policies: Vec::new(),
             certificate_status: CertificateStatus::Active,
             device_configuration: BTreeMap::new(),
         };
@@ -186,7 +212,16 @@ impl Template {
             let properties = scope.map(&resource.properties)?;
             let text = |name: &str| properties.get(name).and_then(Value::as_str);
             match resource.kind {
-                Kind::Policy => {}
+                Kind::Policy => plan.policies.push(match (text("PolicyName"), properties.get("PolicyDocument")) {
+                    (Some(name), None) => PolicyPlan::Named(name.into()),
+                    (None, Some(Value::String(document))) => PolicyPlan::Document(document.clone()),
+                    (None, Some(document)) => PolicyPlan::Document(document.to_string()),
+                    _ => {
+                        return Err(Rejection::template_body(
+                            "A policy has either PolicyName or PolicyDocument.",
+                        ));
+                    }
+                }),
                 Kind::Certificate => {
                     // AWS documents "Active" and "Inactive", and users write them in any case.
                     if text("Status").is_some_and(|status| status.eq_ignore_ascii_case("inactive")) {

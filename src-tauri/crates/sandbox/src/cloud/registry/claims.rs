@@ -103,7 +103,7 @@ impl Registry {
             witness.saw(identity.private_key.reveal());
         }
         let claim = Claim {
-            serial: request.serial.clone(),
+            serial: Some(request.serial.clone()),
             purpose: request.purpose,
             keys,
             certificate: identity.certificate.clone(),
@@ -121,7 +121,7 @@ impl Registry {
             principal: None,
             events: Vec::new(),
         };
-        let answer = claim.answer(&claim_id, &identity.private_key, false);
+        let answer = claim.answer(&claim_id, &request.serial, &identity.private_key, false);
         state.claims.insert(claim_id.clone(), claim);
         state.idempotency.insert(owner_of_key, (request, claim_id));
         drop(state);
@@ -135,7 +135,7 @@ impl Registry {
         let claim = state.claims.get(claim_id)?;
         let thing = state
             .devices
-            .get(&claim.serial)
+            .get(claim.serial.as_ref()?)
             .and_then(|device| device.thing.as_ref());
         Some(EnrolmentView {
             state: claim.state(),
@@ -202,7 +202,7 @@ impl State {
             .claims
             .get(claim_id)
             .filter(|claim| !claim.used && claim.is_alive());
-        Ok(alive.and_then(|claim| Some(claim.answer(claim_id, claim.key.as_ref()?, true))))
+        Ok(alive.and_then(|claim| Some(claim.answer(claim_id, &request.serial, claim.key.as_ref()?, true))))
     }
 
     fn admissible(&self, request: &ClaimRequest, template_disabled: bool) -> Result<(), Problem> {
@@ -236,10 +236,10 @@ impl State {
 }
 
 impl Claim {
-    fn answer(&self, id: &str, key: &PrivateKeyPem, repeated: bool) -> IssuedClaim {
+    fn answer(&self, id: &str, serial: &str, key: &PrivateKeyPem, repeated: bool) -> IssuedClaim {
         IssuedClaim {
             id: id.into(),
-            serial: self.serial.clone(),
+            serial: serial.into(),
             certificate_id: self.certificate.id.clone(),
             certificate_pem: self.certificate.pem.clone(),
             private_key: key.clone(),

@@ -1,6 +1,6 @@
 //! The MQTT server's side: who may connect, what a claim leads to, who is online.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
 
 use sha2::{Digest, Sha256};
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::ca::Signed;
 use crate::cloud::config::Owner;
-use crate::cloud::mqtt::{Plan, Rejection, ThingPlan};
+use crate::cloud::mqtt::{Plan, PolicyPlan, Rejection, ThingPlan};
 use crate::cloud::random_name;
 
 /// What a client certificate is good for when it connects.
@@ -114,9 +114,13 @@ impl Registry {
         claim.push(EventView::of(EventKind::IdentityIssued, at, &signed.id, None));
         state.made += 1;
         let certificate = Certificate {
+            pem: signed.pem.clone(),
+            created_at: at,
             status: CertificateStatus::PendingActivation,
             claim: claim_id.into(),
             thing: None,
+            leaves: None,
+            policies: BTreeSet::new(),
             order: state.made,
             last_online: None,
         };
@@ -140,19 +144,28 @@ impl Registry {
             .map(|owned| owned.certificate.clone())
     }
 
-    /// What the hook asks about a claim: its serial, and whether it was used.
-    pub(crate) fn claim_for_hook(&self, claim_id: &str) -> Option<(String, bool)> {
+    /// What the hook asks about a claim: its serial, if it has one, and whether it was used.
+    pub(crate) fn claim_for_hook(&self, claim_id: &str) -> Option<(Option<String>, bool)> {
         self.state()
             .claims
             .get(claim_id)
             .map(|claim| (claim.serial.clone(), claim.used))
     }
 
-    /// Does what a template said in one step, or nothing of it: thing, certificate, claim used up, token gone.
+    /// Whether the maker's import has this device, and it is not another organisation's.
+    pub(crate) fn may_be_ours(&self, serial: &str) -> bool {
+        let state = self.state();
+        let device = state.devices.get(serial);
+        device.is_some_and(|device| device.import.owner != Owner::Other)
+    }
+
+    /// Does what a template said in one step, or nothing of it: thing, policies, certificate, claim used up, token gone.
+    /// A claim for no device in particular is for `serial` from now on.
     pub(crate) fn register(
         &self,
         claim_id: &str,
         token: &str,
+        serial: &str,
         plan: Plan,
     ) -> Result<Registration, Rejection> {
         let at = self.now();
@@ -165,15 +178,19 @@ impl Registry {
             .get(claim_id)
             .filter(|claim| !claim.used && !claim.retired);
         let claim = claim.ok_or_else(|| Rejection::access_denied("The claim was used or taken back."))?;
-        let (serial, new_owner) = (claim.serial.clone(), claim.purpose == Purpose::Transfer);
+        let serial = claim.serial.clone().unwrap_or_else(|| serial.to_owned());
+        let new_owner = claim.purpose == Purpose::Transfer;
         let name = plan.thing.as_ref().map(|thing| thing.name.clone());
+        let policies = state.policies_of(plan.policies)?;
         if let Some(thing) = plan.thing {
             state.put_thing(&serial, thing, new_owner)?;
         }
         if let Some(made) = state.certificates.get_mut(&principal) {
             made.status = plan.certificate_status;
             made.thing.clone_from(&name);
+            made.policies.extend(policies.keys().cloned());
         }
+        state.policies.extend(policies);
         state.ownership.remove(&key);
         if let Some(device) = state.devices.get_mut(&serial) {
             device.import.owner = Owner::Own;
@@ -183,6 +200,7 @@ impl Registry {
         }
         if let Some(claim) = state.claims.get_mut(claim_id) {
             claim.used = true;
+            claim.serial = Some(serial);
             claim.key = None;
             claim.push(EventView::of(
                 EventKind::Registered,
@@ -242,9 +260,12 @@ impl Registry {
         let mut state = self.state();
         let known = thing.and_then(|name| state.things.get_mut(name));
         let taken_over = known.is_some_and(|thing| {
-            thing
+            let ended = thing
                 .connection
                 .take_if(|connection| connection.session == session);
+            if ended.is_some() {
+                thing.last_disconnected_at = Some(at);
+            }
             thing
                 .connection
                 .as_ref()
@@ -275,6 +296,7 @@ impl State {
                     attributes: plan.attributes,
                     connection: None,
                     last_connected_at: None,
+                    last_disconnected_at: None,
                     released: None,
                 });
             }
@@ -289,6 +311,21 @@ impl State {
             }
         }
         Ok(())
+    }
+
+    /// The policies that a template gives, with their documents. One that it names must be there; one that it spells
+    /// out is called after its content.
+    fn policies_of(&self, plans: Vec<PolicyPlan>) -> Result<BTreeMap<String, String>, Rejection> {
+        let found = plans.into_iter().map(|plan| match plan {
+            PolicyPlan::Document(document) => Ok((hex::encode(fingerprint(&document)), document)),
+            PolicyPlan::Named(name) => match self.policies.get(&name) {
+                Some(document) => Ok((name, document.clone())),
+                None => Err(Rejection::provisioning_failed(&format!(
+                    "ResourceRegistrationFailureException: policy {name} does not exist."
+                ))),
+            },
+        });
+        found.collect()
     }
 
     fn presence(&mut self, kind: EventKind, at: i64, principal: &str, thing: Option<&str>) {

@@ -41,8 +41,8 @@ pub struct ThingSnapshot {
 pub struct ClaimSnapshot {
     /// The broker's name for it.
     pub id: String,
-    /// The device that it is for.
-    pub serial: String,
+    /// The device that it is for; none where it was issued for no device in particular and none has used it yet.
+    pub serial: Option<String>,
     /// How it stands.
     pub state: ClaimState,
     /// What the device proved to hold.

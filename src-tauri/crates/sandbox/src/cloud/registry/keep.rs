@@ -1,6 +1,6 @@
 //! The part of a registry that outlives its cloud: things and their certificates. Claims are minutes long, and are not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,8 @@ pub(crate) struct Kept {
     devices: BTreeMap<String, KeptDevice>,
     things: BTreeMap<String, KeptThing>,
     certificates: BTreeMap<String, KeptCertificate>,
+    #[serde(default)]
+    policies: BTreeMap<String, String>,
     made: u64,
 }
 
@@ -31,6 +33,8 @@ struct KeptThing {
     version: u64,
     attributes: BTreeMap<String, String>,
     last_connected_at: Option<i64>,
+    #[serde(default)]
+    last_disconnected_at: Option<i64>,
     /// Under which claim, and when.
     released: Option<(String, i64)>,
 }
@@ -38,7 +42,15 @@ struct KeptThing {
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct KeptCertificate {
+    #[serde(default)]
+    pem: String,
+    #[serde(default)]
+    created_at: i64,
     active: bool,
+    #[serde(default)]
+    revoked: bool,
+    #[serde(default)]
+    policies: BTreeSet<String>,
     claim: String,
     thing: Option<String>,
     order: u64,
@@ -69,6 +81,7 @@ impl Registry {
                         version: thing.version,
                         attributes: thing.attributes.clone(),
                         last_connected_at: thing.last_connected_at,
+                        last_disconnected_at: thing.last_disconnected_at,
                         released: thing.released.as_ref().map(|own| (own.claim.clone(), own.at)),
                     };
                     (name.clone(), kept)
@@ -77,6 +90,10 @@ impl Registry {
             certificates: registered
                 .map(|(id, made)| {
                     let kept = KeptCertificate {
+                        pem: made.pem.clone(),
+                        created_at: made.created_at,
+                        revoked: made.status == CertificateStatus::Revoked,
+                        policies: made.policies.clone(),
                         active: made.status == CertificateStatus::Active,
                         claim: made.claim.clone(),
                         thing: made.thing.clone(),
@@ -85,6 +102,7 @@ impl Registry {
                     (id.clone(), kept)
                 })
                 .collect(),
+            policies: state.policies.clone(),
             made: state.made,
         }
     }
@@ -108,6 +126,7 @@ impl Registry {
                     attributes: own.attributes,
                     connection: None,
                     last_connected_at: own.last_connected_at,
+                    last_disconnected_at: own.last_disconnected_at,
                     released: own.released.map(|(claim, at)| Release { claim, at }),
                 };
                 (name, thing)
@@ -117,12 +136,16 @@ impl Registry {
             .certificates
             .into_iter()
             .map(|(id, own)| {
-                let status = if own.active {
-                    CertificateStatus::Active
-                } else {
-                    CertificateStatus::Inactive
+                let status = match (own.active, own.revoked) {
+                    (true, _) => CertificateStatus::Active,
+                    (false, true) => CertificateStatus::Revoked,
+                    (false, false) => CertificateStatus::Inactive,
                 };
                 let certificate = Certificate {
+                    pem: own.pem,
+                    created_at: own.created_at,
+                    leaves: None,
+                    policies: own.policies,
                     status,
                     claim: own.claim,
                     thing: own.thing,
@@ -132,6 +155,7 @@ impl Registry {
                 (id, certificate)
             })
             .collect();
+        state.policies.extend(kept.policies);
         state.made = kept.made;
     }
 }

@@ -2,14 +2,16 @@
 //!
 //! One lock holds it all, so that every question gets one moment's answer. Nothing here speaks a protocol.
 
+mod account;
 mod claims;
 mod enrolment;
 mod inspect;
 mod keep;
+mod shadows;
 mod things;
 mod view;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use commission::secret::PrivateKeyPem;
@@ -20,8 +22,10 @@ pub use self::claims::DeviceKeys;
 pub use self::inspect::{ClaimSnapshot, Orphan, RegistrySnapshot, ThingSnapshot};
 pub use self::view::{CertificateStatus, ClaimState, EventKind};
 
+pub(crate) use self::account::{CertificateRecord, ConnectionRecord, ThingRecord};
 pub(crate) use self::claims::{ClaimRequest, IssuedClaim, Purpose};
 pub(crate) use self::enrolment::{Admission, Registration};
+pub(crate) use self::shadows::ShadowRecord;
 pub(crate) use self::things::Touch;
 pub(crate) use self::view::{DeviceView, EnrolmentView, ReleasedView, ThingView};
 
@@ -42,6 +46,7 @@ struct Inner {
     witness: Option<crate::cloud::Witness>,
     claim_life: Duration,
     ownership_token_life: Duration,
+    detach_delay: Duration,
     state: Mutex<State>,
     /// Counts changes, so that watchers wake.
     changes: watch::Sender<u64>,
@@ -56,6 +61,10 @@ struct State {
     certificates: BTreeMap<String, Certificate>,
     things: BTreeMap<String, Thing>,
     ownership: BTreeMap<[u8; 32], Ownership>,
+    /// Documents by name.
+    policies: BTreeMap<String, String>,
+    /// By thing and by the shadow's own name, which is empty for the classic one.
+    shadows: BTreeMap<(String, String), Shadow>,
     /// Counts certificates, to keep them in order of age.
     made: u64,
 }
@@ -66,7 +75,8 @@ struct Device {
 }
 
 struct Claim {
-    serial: String,
+    /// None where it was issued for no device in particular, until one registers with it.
+    serial: Option<String>,
     purpose: Purpose,
     keys: DeviceKeys,
     certificate: Signed,
@@ -85,11 +95,23 @@ struct Claim {
 
 /// A permanent certificate. Claim certificates are no part of an account's list on AWS IoT, nor here.
 struct Certificate {
+    pem: String,
+    created_at: i64,
     status: CertificateStatus,
     claim: String,
     thing: Option<String>,
+    /// When it leaves the thing: detaching takes its time (AWS IoT: seconds).
+    leaves: Option<Instant>,
+    policies: BTreeSet<String>,
     order: u64,
     last_online: Option<Instant>,
+}
+
+/// What a thing was asked to be and said that it is.
+struct Shadow {
+    version: u64,
+    at: i64,
+    document: serde_json::Map<String, serde_json::Value>,
 }
 
 struct Thing {
@@ -98,6 +120,7 @@ struct Thing {
     attributes: BTreeMap<String, String>,
     connection: Option<Connection>,
     last_connected_at: Option<i64>,
+    last_disconnected_at: Option<i64>,
     released: Option<Release>,
 }
 
@@ -120,7 +143,12 @@ struct Ownership {
 }
 
 impl Registry {
-    pub(crate) fn new(config: &CloudConfig, clock: CloudClock, faults: Faults) -> Self {
+    pub(crate) fn new(
+        config: &CloudConfig,
+        policies: BTreeMap<String, String>,
+        clock: CloudClock,
+        faults: Faults,
+    ) -> Self {
         let import = |device: &MakerDevice| {
             (
                 device.serial.clone(),
@@ -137,8 +165,10 @@ impl Registry {
             claim_life: config.claim_life,
             witness: config.witness.clone(),
             ownership_token_life: config.ownership_token_life,
+            detach_delay: config.detach_delay,
             state: Mutex::new(State {
                 devices,
+                policies,
                 ..State::default()
             }),
             changes: watch::Sender::new(0),
@@ -150,7 +180,8 @@ impl Registry {
         self.0.changes.subscribe()
     }
 
-    /// The state of this moment: certificates whose ownership token has run out are gone (AWS IoT deletes them).
+    /// The state of this moment: certificates whose ownership token has run out are gone (AWS IoT deletes them), and
+    /// those that were detached a while ago have left their things.
     fn state(&self) -> MutexGuard<'_, State> {
         let mut state = self.0.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
@@ -166,6 +197,15 @@ impl Registry {
             }
             alive
         });
+        let mut left = Vec::new();
+        for made in certificates.values_mut() {
+            if made.leaves.take_if(|leaves| *leaves <= now).is_some() {
+                left.extend(made.thing.take());
+            }
+        }
+        for thing in left {
+            state.touched(&thing);
+        }
         state
     }
 

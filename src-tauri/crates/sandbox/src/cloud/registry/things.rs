@@ -190,7 +190,7 @@ impl State {
     fn is_for(&self, claim: &Claim, name: &str) -> bool {
         self.things
             .get(name)
-            .is_some_and(|thing| thing.serial == claim.serial)
+            .is_some_and(|thing| claim.serial.as_ref() == Some(&thing.serial))
     }
 
     fn attached(&mut self, name: &str, id: &str) -> Option<&mut Certificate> {
@@ -199,7 +199,7 @@ impl State {
             .filter(|made| made.thing.as_deref() == Some(name))
     }
 
-    fn touched(&mut self, name: &str) {
+    pub(super) fn touched(&mut self, name: &str) {
         if let Some(thing) = self.things.get_mut(name) {
             thing.version += 1;
         }

@@ -12,6 +12,8 @@ pub enum CertificateStatus {
     Active,
     /// Opens none, and can be made active again.
     Inactive,
+    /// Opens none any more.
+    Revoked,
     /// Was made, and waits for RegisterThing.
     PendingActivation,
 }

@@ -1,0 +1,209 @@
+//! Who may do what: policy documents read and weighed as IAM does (IAM user guide, "Policy evaluation logic").
+//!
+//! Statements with `Effect`, `Action` and `Resource`. What is not known here, conditions above all, makes a document
+//! one that cannot be used, rather than one that allows too much.
+
+use serde::Deserialize;
+
+/// A policy document.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+pub(super) struct Policy {
+    #[serde(rename = "Version")]
+    _version: Version,
+    statement: OneOrMany<Statement>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+enum Version {
+    #[serde(rename = "2012-10-17")]
+    Current,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Statement {
+    #[serde(rename = "Sid", default)]
+    _sid: String,
+    effect: Effect,
+    action: OneOrMany<String>,
+    resource: OneOrMany<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+enum Effect {
+    Allow,
+    Deny,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany<T> {
+    One(T),
+    Many(Vec<T>),
+}
+
+impl<T> OneOrMany<T> {
+    fn all(&self) -> &[T] {
+        match self {
+            Self::One(one) => std::slice::from_ref(one),
+            Self::Many(many) => many,
+        }
+    }
+}
+
+/// What policies say of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Word {
+    Allows,
+    Denies,
+    Nothing,
+}
+
+/// Whose keys signed: an assumed role, or the account's own user.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Principal {
+    pub(super) arn: String,
+    /// Of the role or user.
+    pub(super) policy: Policy,
+    /// What narrows this session.
+    pub(super) session: Option<Policy>,
+}
+
+impl Policy {
+    pub(super) fn read(document: &str) -> Result<Self, String> {
+        serde_json::from_str(document).map_err(|error| error.to_string())
+    }
+
+    fn word(&self, action: &str, resource: &str) -> Word {
+        let mut word = Word::Nothing;
+        for statement in self.statement.all() {
+            // IAM takes actions in any case, and resources to the letter.
+            let action = action.to_ascii_lowercase();
+            let acts = statement
+                .action
+                .all()
+                .iter()
+                .any(|pattern| fits(&pattern.to_ascii_lowercase(), &action));
+            let about = statement
+                .resource
+                .all()
+                .iter()
+                .any(|pattern| fits(pattern, resource));
+            match (acts && about, statement.effect) {
+                (true, Effect::Deny) => return Word::Denies,
+                (true, Effect::Allow) => word = Word::Allows,
+                (false, _) => {}
+            }
+        }
+        word
+    }
+}
+
+impl Principal {
+    /// Whether it may, or why not in IAM's words.
+    pub(super) fn may(&self, action: &str, resource: &str) -> Result<(), String> {
+        let own = self.policy.word(action, resource);
+        let session = self
+            .session
+            .as_ref()
+            .map_or(Word::Allows, |policy| policy.word(action, resource));
+        let because = match (own, session) {
+            (Word::Allows, Word::Allows) => return Ok(()),
+            (Word::Denies, _) | (_, Word::Denies) => "with an explicit deny".to_owned(),
+            (Word::Nothing, _) => format!("because no identity-based policy allows the {action} action"),
+            (_, Word::Nothing) => format!("because no session policy allows the {action} action"),
+        };
+        let arn = &self.arn;
+        Err(format!(
+            "User: {arn} is not authorized to perform: {action} on resource: {resource} {because}"
+        ))
+    }
+}
+
+/// `*` stands for any text and `?` for one sign.
+fn fits(pattern: &str, text: &str) -> bool {
+    match pattern.chars().next() {
+        None => text.is_empty(),
+        Some('*') => {
+            let rest = pattern.get(1..).unwrap_or_default();
+            let starts = text.char_indices().map(|(at, _)| at).chain([text.len()]);
+            starts
+                .filter_map(|at| text.get(at..))
+                .any(|tail| fits(rest, tail))
+        }
+        Some(sign) => {
+            let mut left = text.chars();
+            let same = left.next().is_some_and(|own| sign == '?' || sign == own);
+            same && fits(pattern.get(sign.len_utf8()..).unwrap_or_default(), left.as_str())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(statements: &str) -> Policy {
+        Policy::read(&format!(r#"{{"Version": "2012-10-17", "Statement": {statements}}}"#)).unwrap()
+    }
+
+    fn principal(policy: Policy, session: Option<Policy>) -> Principal {
+        Principal {
+            arn: "arn:aws:sts::1:assumed-role/R/anna".into(),
+            policy,
+            session,
+        }
+    }
+
+    #[test]
+    fn a_call_takes_an_allow_and_no_deny_and_the_sessions_own_allow() {
+        let things = r#"{"Effect": "Allow", "Action": ["iot:Describe*"], "Resource": "arn:aws:iot:r:1:thing/FK-*"}"#;
+        let but = r#"{"Effect": "Deny", "Action": "iot:DescribeThing", "Resource": "arn:aws:iot:r:1:thing/FK-9"}"#;
+        let both = format!("[{things}, {but}]");
+        let thing = |name: &str| format!("arn:aws:iot:r:1:thing/{name}");
+        let whole = principal(policy(&both), None);
+        assert_eq!(whole.may("iot:DescribeThing", &thing("FK-1")), Ok(()));
+        let told = |principal: &Principal, action: &str, name: &str| {
+            principal.may(action, &thing(name)).unwrap_err()
+        };
+        assert!(told(&whole, "iot:DescribeThing", "FK-9").ends_with("with an explicit deny"));
+        assert!(told(&whole, "iot:DescribeThing", "other").ends_with("no identity-based policy allows the iot:DescribeThing action"));
+        assert!(told(&whole, "iot:DeleteThing", "FK-1").contains("not authorized to perform: iot:DeleteThing on resource"));
+
+        let narrow = r#"{"Effect": "Allow", "Action": "iot:DescribeThing", "Resource": "arn:aws:iot:r:1:thing/FK-1"}"#;
+        let narrowed = principal(policy(&both), Some(policy(narrow)));
+        assert_eq!(narrowed.may("iot:DescribeThing", &thing("FK-1")), Ok(()));
+        assert!(told(&narrowed, "iot:DescribeThing", "FK-2").contains("no session policy allows"));
+        // A session never widens.
+        let wide = principal(policy(narrow), Some(policy(&both)));
+        assert!(told(&wide, "iot:DescribeThing", "FK-2").contains("no identity-based policy allows"));
+    }
+
+    #[test]
+    fn a_document_with_what_is_not_known_is_not_used() {
+        for odd in [
+            r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {}}]}"#,
+            r#"{"Version": "2008-10-17", "Statement": []}"#,
+            r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "NotAction": "*", "Resource": "*"}]}"#,
+            "no JSON",
+        ] {
+            assert!(Policy::read(odd).is_err(), "{odd}");
+        }
+    }
+
+    #[test]
+    fn patterns_fit_as_iam_has_them() {
+        for (pattern, text, fit) in [
+            ("*", "", true),
+            ("a*c", "abbc", true),
+            ("a*c", "abbd", false),
+            ("a?c", "abc", true),
+            ("a?c", "ac", false),
+            ("thing/*", "thing/ä", true),
+            ("", "a", false),
+        ] {
+            assert_eq!(fits(pattern, text), fit, "{pattern} {text}");
+        }
+    }
+}
