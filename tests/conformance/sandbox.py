@@ -44,8 +44,9 @@ class Sandbox:
             self.mqtt = status["mqtt"]
             self.ca = status["caPem"]
             self.tls = ssl.create_default_context(cadata=self.ca)
-            people = json.loads((self.folder / "secrets.json").read_text())["users"]
-            self.passwords = {person["name"]: person["secret"] for person in people}
+            known = json.loads((self.folder / "secrets.json").read_text())
+            self.passwords = {person["name"]: person["secret"] for person in known["users"]}
+            self.aws, self.administrator = status["aws"], known["aws"]
             self._serials = iter([device["serial"] for device in status["devices"]])
         except BaseException:
             self.child.kill()
@@ -103,7 +104,11 @@ class Sandbox:
     # -- OpenID Connect ----------------------------------------------------------------------------------------------
 
     def sign_in(self, user):
-        """Authorization code with PKCE (RFC 7636), the form filled in as a person would; gives the access token."""
+        """Signs a person in and gives the access token."""
+        return self.tokens(user)["access_token"]
+
+    def tokens(self, user):
+        """Authorization code with PKCE (RFC 7636), the form filled in as a person would; gives all tokens."""
         _, _, text = self.https("GET", self.issuer.rstrip("/") + "/.well-known/openid-configuration")
         places = json.loads(text)
         verifier = secrets.token_urlsafe(48)
@@ -143,7 +148,7 @@ class Sandbox:
             },
         )
         expect(status == 200, "the token endpoint", status, text)
-        return json.loads(text)["access_token"]
+        return json.loads(text)
 
     # -- the broker, as broker.openapi.yaml has it ---------------------------------------------------------------------
 

@@ -9,7 +9,7 @@ use std::time::Duration;
 use commission::secret::Token;
 use sandbox::cloud::Witness;
 use sandbox::radio::record::LinkRecord;
-use sandbox::sandbox::{LABELS_JSON_FILE, PROFILE_FILE, Sandbox, SandboxConfig, Status};
+use sandbox::sandbox::{LABELS_JSON_FILE, PROFILE_FILE, Sandbox, SandboxConfig, Status, ThingStatus};
 use sandbox::scenario::Scenario;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -40,6 +40,19 @@ impl Site {
     /// imported, Anna signed in, passphrase remembered.
     pub async fn open(scenario: &str) -> Self {
         let site = Self::unopened(scenario).await;
+        site.sign_in().await;
+        let remembered = site.run_with(&["network", "remember", "Workshop"], PASSPHRASE);
+        drop(remembered.await.exits(0));
+        site
+    }
+
+    /// The same with this one of the profiles that the sandbox lays out, changed as a person at the office might have.
+    pub async fn open_by(scenario: &str, profile: &str, change: impl Fn(&str) -> String) -> Self {
+        let site = Self::bare(scenario).await;
+        let laid_out = std::fs::read_to_string(site.sandbox.state_dir().join(profile)).unwrap();
+        let own = site.home.path().join(profile);
+        std::fs::write(&own, change(&laid_out)).unwrap();
+        drop(site.run(&["profile", "import", &text(&own)]).await.exits(0));
         site.sign_in().await;
         let remembered = site.run_with(&["network", "remember", "Workshop"], PASSPHRASE);
         drop(remembered.await.exits(0));
@@ -224,6 +237,16 @@ impl Site {
 
     /// Why the cloud does not have this device as it should be once it is done; empty when it has.
     pub fn missing(&self, serial: &str) -> Vec<String> {
+        let mut missing = self.missing_at_aws(serial);
+        let released = |thing: &ThingStatus| thing.serial == serial && thing.released;
+        if !self.status().things.iter().any(released) {
+            missing.push(format!("{serial} is not released"));
+        }
+        missing
+    }
+
+    /// The same in an account with no broker, where nothing is released.
+    pub fn missing_at_aws(&self, serial: &str) -> Vec<String> {
         let status = self.status();
         let mut missing = self.left(serial);
         let things: Vec<_> = status.things.iter().filter(|t| t.serial == serial).collect();
@@ -239,9 +262,6 @@ impl Site {
                 {
                     missing.push(format!("{serial} keeps a claim's certificate"));
                 }
-                if !thing.released {
-                    missing.push(format!("{serial} is not released"));
-                }
             }
             other => missing.push(format!("{serial} is {} things", other.len())),
         }
@@ -254,7 +274,7 @@ impl Site {
         let live = status
             .claims
             .iter()
-            .filter(|claim| claim.serial == serial && claim.state == "issued");
+            .filter(|claim| claim.serial.as_deref() == Some(serial) && claim.state == "issued");
         live.map(|claim| format!("claim {} of {serial} lives", claim.id))
             .chain(status.orphans)
             .collect()

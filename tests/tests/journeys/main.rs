@@ -4,6 +4,8 @@
 
 // Marked as tests so that clippy treats what they share as such too.
 #[cfg(test)]
+mod aws;
+#[cfg(test)]
 mod batches;
 #[cfg(test)]
 mod cuts;

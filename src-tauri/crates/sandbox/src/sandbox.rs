@@ -15,8 +15,11 @@ use commission::claim::Endpoint;
 use commission::device::Fingerprint;
 use tokio::task::JoinHandle;
 
-pub use self::papers::{LABELS_FILE, LABELS_JSON_FILE, PROFILE_FILE, SECRETS_FILE, Secrets};
-pub use self::status::{ClaimStatus, DeviceStatus, STATUS_FILE, Status, ThingStatus};
+pub use self::papers::{
+    COGNITO_PROFILE_FILE, LABELS_FILE, LABELS_JSON_FILE, PROFILE_FILE, SECRETS_FILE, STS_PROFILE_FILE,
+    Secrets,
+};
+pub use self::status::{AwsStatus, ClaimStatus, DeviceStatus, STATUS_FILE, Status, ThingStatus};
 
 use crate::cloud::{Cloud, CloudConfig, CloudError};
 use crate::device::firmware::{Firmware, FirmwareError};
@@ -165,6 +168,14 @@ impl Sandbox {
             bus_address: radio.bus_address().to_owned(),
             issuer_url: cloud.issuer_url.clone(),
             broker_url: cloud.broker_url.clone(),
+            aws: AwsStatus {
+                url: cloud.aws.url.clone(),
+                account: cloud.aws.account.clone(),
+                region: cloud.aws.region.clone(),
+                identity_pool: cloud.aws.identity_pool.clone(),
+                installer_role: cloud.aws.installer_role.clone(),
+                support_role: cloud.aws.support_role.clone(),
+            },
             mqtt: Endpoint {
                 host: cloud.mqtt.host.clone(),
                 port: cloud.mqtt.port,

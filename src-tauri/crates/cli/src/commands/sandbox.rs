@@ -46,6 +46,7 @@ async fn up(base: &Base, scenario: &str, state: Option<&Path>, speed: f64) -> Re
             "busAddress": status.bus_address,
             "issuer": status.issuer_url,
             "broker": status.broker_url,
+            "aws": status.aws.url,
             "state": state_dir,
             "profile": status.profile,
             "labels": status.labels,
@@ -140,7 +141,7 @@ async fn status(base: &Base, state: &Path, check: bool) -> Result<(), Ended> {
             format!(
                 "claim {} for {}: {}",
                 words::short(&claim.id),
-                claim.serial,
+                claim.serial.as_deref().unwrap_or("no device yet"),
                 claim.state
             ),
         );

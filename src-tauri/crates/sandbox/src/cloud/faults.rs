@@ -31,6 +31,8 @@ pub struct CloudFaults {
     pub broker_down: bool,
     /// The provisioning template is not enabled.
     pub template_disabled: bool,
+    /// The policies that the template names are not in the account.
+    pub policies_missing: bool,
     /// Serials that the pre-provisioning hook refuses.
     pub hook_refuses: BTreeSet<String>,
     /// Where the MQTT server hangs up without a word.

@@ -13,6 +13,10 @@ use crate::scenario::{DeviceSpec, Scenario};
 
 /// The organisation profile.
 pub const PROFILE_FILE: &str = "profile.toml";
+/// The same with the AWS account in place of the broker, and keys by the identity pool.
+pub const COGNITO_PROFILE_FILE: &str = "profile-cognito.toml";
+/// And with keys by the security token service.
+pub const STS_PROFILE_FILE: &str = "profile-sts.toml";
 /// The labels as a spreadsheet.
 pub const LABELS_FILE: &str = "labels.csv";
 /// The labels as JSON.
@@ -25,6 +29,14 @@ pub const SECRETS_FILE: &str = "secrets.json";
 pub struct Secrets {
     users: Vec<Known>,
     networks: Vec<Known>,
+}
+
+/// Lasting keys of the AWS account's administrator.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Administrator {
+    access_key_id: String,
+    secret_access_key: String,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -72,7 +84,14 @@ pub(super) fn write(
     maker: &Maker,
 ) -> Result<(PathBuf, PathBuf), SandboxError> {
     let (profile, labels) = (dir.join(PROFILE_FILE), dir.join(LABELS_FILE));
-    write_atomically(&profile, self::profile(scenario, cloud, maker)?.as_bytes())?;
+    for (file, way) in [
+        (PROFILE_FILE, Way::Broker),
+        (COGNITO_PROFILE_FILE, Way::Cognito),
+        (STS_PROFILE_FILE, Way::Sts),
+    ] {
+        let text = self::profile(scenario, cloud, maker, way)?;
+        write_atomically(&dir.join(file), text.as_bytes())?;
+    }
     let rows: Vec<Label> = scenario
         .devices
         .iter()
@@ -81,18 +100,29 @@ pub(super) fn write(
         .collect();
     write_atomically(&labels, csv(&rows).as_bytes())?;
     write_atomically(&dir.join(LABELS_JSON_FILE), json(&rows)?.as_bytes())?;
-    write_atomically(&dir.join(SECRETS_FILE), json(&secrets(scenario))?.as_bytes())?;
+    write_atomically(
+        &dir.join(SECRETS_FILE),
+        json(&secrets(scenario, cloud))?.as_bytes(),
+    )?;
     Ok((profile, labels))
 }
 
+/// How a profile's people come to a claim.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    Broker,
+    Cognito,
+    Sts,
+}
+
 /// The profile in the form of `engine::settings`.
-fn profile(scenario: &Scenario, cloud: &Cloud, maker: &Maker) -> Result<String, SandboxError> {
+fn profile(scenario: &Scenario, cloud: &Cloud, maker: &Maker, way: Way) -> Result<String, SandboxError> {
     #[derive(Serialize)]
     #[serde(rename_all = "kebab-case")]
     struct Profile<'a> {
         name: String,
         sign_in: SignIn<'a>,
-        cloud: Broker<'a>,
+        cloud: Provider<'a>,
         policy: &'a commission::policy::Policy,
         network: Vec<Network>,
         maker: [OfMaker<'a>; 1],
@@ -106,10 +136,36 @@ fn profile(scenario: &Scenario, cloud: &Cloud, maker: &Maker) -> Result<String, 
         ca: &'a str,
     }
     #[derive(Serialize)]
-    struct Broker<'a> {
-        kind: &'static str,
-        url: &'a str,
-        ca: &'a str,
+    #[serde(untagged)]
+    enum Provider<'a> {
+        Broker {
+            kind: &'static str,
+            url: &'a str,
+            ca: &'a str,
+        },
+        Aws {
+            kind: &'static str,
+            region: &'a str,
+            template: &'a str,
+            thing: &'static str,
+            device_ca: &'a str,
+            ca: &'a str,
+            credentials: Credentials<'a>,
+            endpoints: Endpoints<'a>,
+        },
+    }
+    #[derive(Serialize)]
+    #[serde(tag = "way", rename_all = "kebab-case")]
+    enum Credentials<'a> {
+        Cognito { identity_pool: &'a str },
+        Sts { role: &'a str, seconds: u32 },
+    }
+    #[derive(Serialize)]
+    struct Endpoints<'a> {
+        iot: &'a str,
+        iot_data: &'a str,
+        cognito_identity: &'a str,
+        sts: &'a str,
     }
     #[derive(Serialize)]
     struct Network {
@@ -129,18 +185,50 @@ fn profile(scenario: &Scenario, cloud: &Cloud, maker: &Maker) -> Result<String, 
         site: &'static str,
     }
 
+    let aws = &cloud.aws;
+    let credentials = match way {
+        Way::Broker => None,
+        Way::Cognito => Some(Credentials::Cognito {
+            identity_pool: &aws.identity_pool,
+        }),
+        Way::Sts => Some(Credentials::Sts {
+            role: &aws.installer_role,
+            seconds: 3600,
+        }),
+    };
     let network = networks(scenario);
     let profile = Profile {
-        name: format!("Sandbox {}", scenario.name),
+        name: match way {
+            Way::Broker => format!("Sandbox {}", scenario.name),
+            Way::Cognito => format!("Sandbox {} by Cognito", scenario.name),
+            Way::Sts => format!("Sandbox {} by STS", scenario.name),
+        },
         sign_in: SignIn {
             issuer: &cloud.issuer_url,
             client_id: &cloud.client_id,
             ca: &cloud.ca_pem,
         },
-        cloud: Broker {
-            kind: "broker",
-            url: &cloud.broker_url,
-            ca: &cloud.ca_pem,
+        cloud: match credentials {
+            None => Provider::Broker {
+                kind: "broker",
+                url: &cloud.broker_url,
+                ca: &cloud.ca_pem,
+            },
+            Some(credentials) => Provider::Aws {
+                kind: "aws-iot",
+                region: &aws.region,
+                template: &scenario.cloud.template_name,
+                thing: "{serial}",
+                device_ca: &cloud.ca_pem,
+                ca: &cloud.ca_pem,
+                credentials,
+                endpoints: Endpoints {
+                    iot: &aws.url,
+                    iot_data: &aws.url,
+                    cognito_identity: &aws.url,
+                    sts: &aws.url,
+                },
+            },
         },
         policy: &scenario.policy,
         defaults: Defaults {
@@ -231,9 +319,10 @@ fn csv(rows: &[Label]) -> String {
 struct SecretsRecord {
     users: Vec<Known>,
     networks: Vec<Known>,
+    aws: Administrator,
 }
 
-fn secrets(scenario: &Scenario) -> SecretsRecord {
+fn secrets(scenario: &Scenario, cloud: &Cloud) -> SecretsRecord {
     let users = scenario.cloud.users.iter().map(|user| Known {
         name: user.subject.clone(),
         secret: user.password.reveal().to_owned(),
@@ -248,6 +337,10 @@ fn secrets(scenario: &Scenario) -> SecretsRecord {
     SecretsRecord {
         users: users.collect(),
         networks: networks.collect(),
+        aws: Administrator {
+            access_key_id: cloud.aws.admin_key.clone(),
+            secret_access_key: cloud.aws.admin_secret.reveal().to_owned(),
+        },
     }
 }
 

@@ -38,6 +38,8 @@ pub struct Status {
     pub issuer_url: String,
     /// The broker.
     pub broker_url: String,
+    /// The AWS account.
+    pub aws: AwsStatus,
     /// Where devices go.
     pub mqtt: Endpoint,
     /// The authority that all servers are trusted by, PEM.
@@ -74,14 +76,33 @@ pub struct ThingStatus {
     pub released: bool,
 }
 
+/// The AWS account, as its clients have to know it; the administrator's keys are among the secrets.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AwsStatus {
+    /// Where all its services answer.
+    pub url: String,
+    /// Its number.
+    pub account: String,
+    /// Its region.
+    pub region: String,
+    /// The identity pool that trusts the issuer.
+    pub identity_pool: String,
+    /// The role that installers may assume.
+    pub installer_role: String,
+    /// The role that support may assume.
+    pub support_role: String,
+}
+
 /// A claim.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ClaimStatus {
     /// The broker's name for it.
     pub id: String,
-    /// For which device.
-    pub serial: String,
+    /// For which device; none for one that AWS gave, until a device registers with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub serial: Option<String>,
     /// `issued`, `used`, `expired` or `retired`.
     pub state: String,
     /// Its certificate.

@@ -496,6 +496,8 @@ fn cloud(
         client_id: usual.client_id,
         redirect_uris: usual.redirect_uris,
         devices: usual.devices,
+        detach_delay: or(form.detach_delay_ms, usual.detach_delay),
+        region: form.region.unwrap_or(usual.region),
         device_code_life: usual.device_code_life,
         keep_alive: usual.keep_alive,
         keep: usual.keep,

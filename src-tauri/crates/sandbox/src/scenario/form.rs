@@ -94,6 +94,8 @@ pub(super) struct Cloud {
     pub(super) ownership_token_life_ms: Option<u64>,
     pub(super) access_token_life_ms: Option<u64>,
     pub(super) device_code_interval_ms: Option<u64>,
+    pub(super) detach_delay_ms: Option<u64>,
+    pub(super) region: Option<String>,
     pub(super) template_name: Option<String>,
     pub(super) template_body: Option<String>,
     pub(super) faults: CloudFaults,

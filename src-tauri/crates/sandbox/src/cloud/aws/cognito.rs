@@ -83,14 +83,17 @@ async fn get_id(parts: &AwsParts, body: &[u8]) -> Result<Value, Refusal> {
 async fn get_credentials(parts: &AwsParts, body: &[u8]) -> Result<Value, Refusal> {
     let asked: GetCredentials = read(body)?;
     let id = asked.identity_id;
-    let subject = parts.identities.subject(&id).ok_or_else(|| {
-        refusal(
-            "ResourceNotFoundException",
-            format!("Identity '{id}' not found."),
-        )
-    })?;
+    let subject = parts
+        .identities
+        .subject(&id)
+        .ok_or_else(|| refusal("ResourceNotFoundException", format!("Identity '{id}' not found.")))?;
     let identity = login(parts, &asked.logins).await?;
-    let forbidden = || refusal("NotAuthorizedException", format!("Access to Identity '{id}' is forbidden."));
+    let forbidden = || {
+        refusal(
+            "NotAuthorizedException",
+            format!("Access to Identity '{id}' is forbidden."),
+        )
+    };
     if identity.subject != subject {
         return Err(forbidden());
     }

@@ -145,7 +145,10 @@ mod tests {
     use super::*;
 
     fn policy(statements: &str) -> Policy {
-        Policy::read(&format!(r#"{{"Version": "2012-10-17", "Statement": {statements}}}"#)).unwrap()
+        Policy::read(&format!(
+            r#"{{"Version": "2012-10-17", "Statement": {statements}}}"#
+        ))
+        .unwrap()
     }
 
     fn principal(policy: Policy, session: Option<Policy>) -> Principal {
@@ -158,8 +161,10 @@ mod tests {
 
     #[test]
     fn a_call_takes_an_allow_and_no_deny_and_the_sessions_own_allow() {
-        let things = r#"{"Effect": "Allow", "Action": ["iot:Describe*"], "Resource": "arn:aws:iot:r:1:thing/FK-*"}"#;
-        let but = r#"{"Effect": "Deny", "Action": "iot:DescribeThing", "Resource": "arn:aws:iot:r:1:thing/FK-9"}"#;
+        let things =
+            r#"{"Effect": "Allow", "Action": ["iot:Describe*"], "Resource": "arn:aws:iot:r:1:thing/FK-*"}"#;
+        let but =
+            r#"{"Effect": "Deny", "Action": "iot:DescribeThing", "Resource": "arn:aws:iot:r:1:thing/FK-9"}"#;
         let both = format!("[{things}, {but}]");
         let thing = |name: &str| format!("arn:aws:iot:r:1:thing/{name}");
         let whole = principal(policy(&both), None);
@@ -168,10 +173,17 @@ mod tests {
             principal.may(action, &thing(name)).unwrap_err()
         };
         assert!(told(&whole, "iot:DescribeThing", "FK-9").ends_with("with an explicit deny"));
-        assert!(told(&whole, "iot:DescribeThing", "other").ends_with("no identity-based policy allows the iot:DescribeThing action"));
-        assert!(told(&whole, "iot:DeleteThing", "FK-1").contains("not authorized to perform: iot:DeleteThing on resource"));
+        assert!(
+            told(&whole, "iot:DescribeThing", "other")
+                .ends_with("no identity-based policy allows the iot:DescribeThing action")
+        );
+        assert!(
+            told(&whole, "iot:DeleteThing", "FK-1")
+                .contains("not authorized to perform: iot:DeleteThing on resource")
+        );
 
-        let narrow = r#"{"Effect": "Allow", "Action": "iot:DescribeThing", "Resource": "arn:aws:iot:r:1:thing/FK-1"}"#;
+        let narrow =
+            r#"{"Effect": "Allow", "Action": "iot:DescribeThing", "Resource": "arn:aws:iot:r:1:thing/FK-1"}"#;
         let narrowed = principal(policy(&both), Some(policy(narrow)));
         assert_eq!(narrowed.may("iot:DescribeThing", &thing("FK-1")), Ok(()));
         assert!(told(&narrowed, "iot:DescribeThing", "FK-2").contains("no session policy allows"));

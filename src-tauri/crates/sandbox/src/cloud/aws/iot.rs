@@ -14,7 +14,9 @@ use url::form_urlencoded;
 use super::AwsParts;
 use super::operation::{Kind, Operation, resource};
 use super::refusal::Refusal;
-use crate::cloud::registry::{CertificateRecord, CertificateStatus, ConnectionRecord, ShadowRecord, ThingRecord};
+use crate::cloud::registry::{
+    CertificateRecord, CertificateStatus, ConnectionRecord, ShadowRecord, ThingRecord,
+};
 
 /// Where some calls name a certificate.
 const PRINCIPAL: &str = "x-amzn-principal";
@@ -110,7 +112,10 @@ impl<'a> Asked<'a> {
             body,
         };
         if operation.kind() == Kind::Principal {
-            let header = request.headers.get(PRINCIPAL).and_then(|value| value.to_str().ok());
+            let header = request
+                .headers
+                .get(PRINCIPAL)
+                .and_then(|value| value.to_str().ok());
             asked.principal = match (operation, header) {
                 (Operation::ListAttachedPolicies, _) => asked.name.clone(),
                 (_, Some(header)) => header.to_owned(),
@@ -133,7 +138,10 @@ impl<'a> Asked<'a> {
 
     fn number<T: std::str::FromStr>(&self, name: &str) -> Result<Option<T>, Refusal> {
         self.query(name)
-            .map(|text| text.parse().map_err(|_| Refusal::invalid(format!("{name} is no number"))))
+            .map(|text| {
+                text.parse()
+                    .map_err(|_| Refusal::invalid(format!("{name} is no number")))
+            })
             .transpose()
     }
 
@@ -184,7 +192,10 @@ impl AwsParts {
                 let mut one = self.described(&self.template.name)?;
                 if let Some(one) = one.as_object_mut() {
                     one.retain(|field, _| {
-                        !matches!(field.as_str(), "templateBody" | "preProvisioningHook" | "provisioningRoleArn")
+                        !matches!(
+                            field.as_str(),
+                            "templateBody" | "preProvisioningHook" | "provisioningRoleArn"
+                        )
                     });
                 }
                 asked.page("templates", "nextToken", vec![one])?
@@ -259,7 +270,11 @@ impl AwsParts {
             }
             O::GetConnection => {
                 let connection = self.connection(name)?;
-                let since = if connection.connected { "connectedSince" } else { "disconnectedSince" };
+                let since = if connection.connected {
+                    "connectedSince"
+                } else {
+                    "disconnectedSince"
+                };
                 json!({ "connected": connection.connected, "thingName": name, since: connection.at })
             }
             other => return self.perform_more(other, asked),
@@ -275,7 +290,10 @@ impl AwsParts {
         Ok(Answer::Json(match operation {
             O::ListCertificates => {
                 let all = registry.certificates();
-                let all = all.iter().map(|certificate| self.certificate(certificate)).collect();
+                let all = all
+                    .iter()
+                    .map(|certificate| self.certificate(certificate))
+                    .collect();
                 asked.page("certificates", "nextMarker", all)?
             }
             O::DescribeCertificate => {
@@ -295,7 +313,9 @@ impl AwsParts {
                     Some("REVOKED") => CertificateStatus::Revoked,
                     other => {
                         let other = other.unwrap_or_default();
-                        return Err(Refusal::invalid(format!("A certificate cannot be made {other:?}")));
+                        return Err(Refusal::invalid(format!(
+                            "A certificate cannot be made {other:?}"
+                        )));
                     }
                 };
                 registry.set_certificate_status(name, status)?;
@@ -355,7 +375,11 @@ impl AwsParts {
                 json!({ "version": gone.version, "timestamp": gone.at })
             }
             O::ListNamedShadowsForThing => {
-                let all = registry.named_shadows(name).into_iter().map(Value::from).collect();
+                let all = registry
+                    .named_shadows(name)
+                    .into_iter()
+                    .map(Value::from)
+                    .collect();
                 asked.page("results", "nextToken", all)?
             }
             // All others are performed above.
@@ -382,12 +406,16 @@ impl AwsParts {
     fn is_template(&self, name: &str) -> Result<(), Refusal> {
         let fits = |sign: char| sign.is_ascii_alphanumeric() || sign == '_' || sign == '-';
         if !(1..=36).contains(&name.len()) || !name.chars().all(fits) {
-            return Err(Refusal::invalid("A template's name is 1 to 36 letters, digits, _ and -"));
+            return Err(Refusal::invalid(
+                "A template's name is 1 to 36 letters, digits, _ and -",
+            ));
         }
         if name == self.template.name {
             Ok(())
         } else {
-            Err(Refusal::not_found(format!("Provisioning template {name} not found.")))
+            Err(Refusal::not_found(format!(
+                "Provisioning template {name} not found."
+            )))
         }
     }
 

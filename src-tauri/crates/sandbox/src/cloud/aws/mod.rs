@@ -144,9 +144,7 @@ impl Roles {
     }
 
     fn for_person(&self, own: &[String]) -> Option<&Role> {
-        self.0
-            .iter()
-            .find(|role| own.iter().any(|own| own == role.wants))
+        self.0.iter().find(|role| own.iter().any(|own| own == role.wants))
     }
 
     fn by_arn(&self, arn: &str) -> Option<&Role> {
@@ -238,10 +236,7 @@ impl AwsParts {
     /// Whose keys signed this request for `service`.
     fn caller(&self, request: &Parts, body: &[u8], service: &str) -> Result<Principal, Refusal> {
         let claimed = Claimed::read(&request.headers)?;
-        let session = request
-            .headers
-            .get(SESSION)
-            .and_then(|value| value.to_str().ok());
+        let session = request.headers.get(SESSION).and_then(|value| value.to_str().ok());
         let (secret, principal) = self.keys.find(&claimed.access_key, session)?;
         let here = Here {
             region: &self.account.region,

@@ -152,7 +152,11 @@ mod tests {
             let path = operation.path().replace("{}", "a%3Ab+c");
             let (found, name) = Operation::at(&operation.method(), &path).unwrap();
             assert_eq!(found, *operation, "{path}");
-            let wanted = if operation.path().contains("{}") { "a:b+c" } else { "" };
+            let wanted = if operation.path().contains("{}") {
+                "a:b+c"
+            } else {
+                ""
+            };
             assert_eq!(name, wanted, "{path}");
         }
         for odd in ["/", "/things/", "/things/a/b", "/things/a%3"] {

@@ -38,8 +38,12 @@ pub(super) struct Claimed {
 
 impl Claimed {
     pub(super) fn read(headers: &HeaderMap) -> Result<Self, Refusal> {
-        let missing =
-            || Refusal::forbidden("MissingAuthenticationTokenException", "Missing Authentication Token");
+        let missing = || {
+            Refusal::forbidden(
+                "MissingAuthenticationTokenException",
+                "Missing Authentication Token",
+            )
+        };
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
         let authorization = text(AUTHORIZATION.as_str()).ok_or_else(missing)?;
         let fields = authorization
@@ -59,8 +63,9 @@ impl Claimed {
                 "Credential must have exactly 5 slash-delimited elements, ending in aws4_request.",
             ));
         };
-        let stamp = text(DATE)
-            .ok_or_else(|| incomplete("Authorization header requires existence of an 'X-Amz-Date' header."))?;
+        let stamp = text(DATE).ok_or_else(|| {
+            incomplete("Authorization header requires existence of an 'X-Amz-Date' header.")
+        })?;
         let at = DateTime::strptime("%Y%m%dT%H%M%SZ", stamp)
             .and_then(|time| time.to_zoned(TimeZone::UTC))
             .map_err(|_| incomplete("Date must be in ISO-8601 'basic format'."))?;
@@ -126,7 +131,9 @@ impl Claimed {
             .map(axum::http::HeaderName::as_str)
             .find(|name| name.starts_with("x-amz-") && !signed(name));
         if let Some(name) = unsigned {
-            return Err(wrong(format!("There were headers present in the request which were not signed: {name}")));
+            return Err(wrong(format!(
+                "There were headers present in the request which were not signed: {name}"
+            )));
         }
         let own = self.to_sign(parts, body);
         let key = self.key(secret);
@@ -148,10 +155,7 @@ impl Claimed {
 
     fn scope(&self) -> String {
         let Self {
-            day,
-            region,
-            service,
-            ..
+            day, region, service, ..
         } = self;
         format!("{day}/{region}/{service}/aws4_request")
     }
@@ -246,11 +250,7 @@ mod tests {
     const AT: i64 = 1_440_938_160;
 
     fn here<'a>(region: &'a str, service: &'a str, now: i64) -> Here<'a> {
-        Here {
-            region,
-            service,
-            now,
-        }
+        Here { region, service, now }
     }
 
     /// A request of AWS's test suite, which is for `service` in us-east-1 by AKIDEXAMPLE.
@@ -364,8 +364,14 @@ mod tests {
             assert!(message.starts_with(mismatch), "{message}");
         }
         let table = [
-            (here("eu-central-1", "service", AT), "Credential should be scoped to a valid region"),
-            (here("us-east-1", "iot", AT), "Credential should be scoped to correct service: 'iot'"),
+            (
+                here("eu-central-1", "service", AT),
+                "Credential should be scoped to a valid region",
+            ),
+            (
+                here("us-east-1", "iot", AT),
+                "Credential should be scoped to correct service: 'iot'",
+            ),
             (
                 here("us-east-1", "service", AT + 301),
                 "Signature expired: 20150830T123600Z is now earlier than 20150830T123601Z (20150830T124101Z - 5 min.)",
@@ -381,7 +387,10 @@ mod tests {
             assert_eq!(code, "InvalidSignatureException");
             assert!(message.starts_with(words), "{message}");
         }
-        assert_eq!(checked(&good(), b"", SECRET, &here("us-east-1", "service", AT + 300)), Ok(()));
+        assert_eq!(
+            checked(&good(), b"", SECRET, &here("us-east-1", "service", AT + 300)),
+            Ok(())
+        );
     }
 
     #[test]
@@ -391,7 +400,11 @@ mod tests {
             Claimed::read(&without.headers).unwrap_err().code,
             "MissingAuthenticationTokenException"
         );
-        for odd in ["Bearer x", "AWS4-HMAC-SHA256 Credential=a/b/c", "AWS4-HMAC-SHA256"] {
+        for odd in [
+            "Bearer x",
+            "AWS4-HMAC-SHA256 Credential=a/b/c",
+            "AWS4-HMAC-SHA256",
+        ] {
             let parts = Request::get("/")
                 .header("authorization", odd)
                 .header("x-amz-date", "20150830T123600Z")

@@ -26,7 +26,10 @@ pub(super) async fn serve(parts: &AwsParts, request: &Parts, body: &[u8], id: &s
         (Some("GetCallerIdentity"), Some(VERSION)) => who(parts, request, body),
         (action, _) => Err(refusal(
             "InvalidAction",
-            format!("Could not find operation {} for version {VERSION}", action.unwrap_or_default()),
+            format!(
+                "Could not find operation {} for version {VERSION}",
+                action.unwrap_or_default()
+            ),
         )),
     };
     let (status, body) = match answer {
@@ -81,7 +84,10 @@ async fn assume(parts: &AwsParts, form: &Form) -> Answer {
         Some(document) if document.chars().count() > LONGEST_POLICY => {
             return Err(refusal(
                 "PackedPolicyTooLarge",
-                format!("Packed policy consumes more than 100% of allotted space ({} characters)", document.len()),
+                format!(
+                    "Packed policy consumes more than 100% of allotted space ({} characters)",
+                    document.len()
+                ),
             ));
         }
         Some(document) => Some(Policy::read(document).map_err(|error| {
@@ -91,7 +97,11 @@ async fn assume(parts: &AwsParts, form: &Form) -> Answer {
             )
         })?),
     };
-    let identity = parts.provider.believe(token).await.map_err(|doubt| doubted(parts, doubt))?;
+    let identity = parts
+        .provider
+        .believe(token)
+        .await
+        .map_err(|doubt| doubted(parts, doubt))?;
     let denied = || {
         Refusal::new(
             StatusCode::FORBIDDEN,
@@ -136,7 +146,9 @@ fn doubted(parts: &AwsParts, doubt: Doubt) -> Refusal {
     match doubt {
         Doubt::Form => token("The ID Token provided is not a valid JWT.".into()),
         Doubt::Signature => token("Couldn't verify the signature of the ID token.".into()),
-        Doubt::Issuer(issuer) => token(format!("No OpenIDConnect provider found in your account for {issuer}")),
+        Doubt::Issuer(issuer) => token(format!(
+            "No OpenIDConnect provider found in your account for {issuer}"
+        )),
         Doubt::Audience => token("Incorrect token audience".into()),
         Doubt::Expired { at, now } => refusal(
             "ExpiredTokenException",
@@ -144,7 +156,10 @@ fn doubted(parts: &AwsParts, doubt: Doubt) -> Refusal {
         ),
         Doubt::Unreachable => refusal(
             "IDPCommunicationError",
-            format!("Couldn't retrieve verification key from {}", parts.provider.issuer),
+            format!(
+                "Couldn't retrieve verification key from {}",
+                parts.provider.issuer
+            ),
         ),
     }
 }
@@ -213,5 +228,7 @@ fn invalid(message: String) -> Refusal {
 
 /// XML 1.0, 2.4.
 fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
 }

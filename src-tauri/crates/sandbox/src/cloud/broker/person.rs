@@ -143,9 +143,7 @@ impl TokenVerifier {
                 Code::Unavailable,
                 "The issuer can't be reached to check the token.",
             ),
-            TrustError::Token(error) => {
-                Problem::new(Code::TokenInvalid, format!("{error}. Sign in again."))
-            }
+            TrustError::Token(error) => Problem::new(Code::TokenInvalid, format!("{error}. Sign in again.")),
         })?;
         let invalid = |detail: &str| Err(Problem::new(Code::TokenInvalid, detail));
         if claims.iss != self.issuer {

@@ -25,7 +25,9 @@ pub(super) fn allow(
     let named = parameters.get("SerialNumber");
     // A claim that AWS gave directly is bound by its first use: to a device that the organisation may have.
     let Some(serial) = serial.or_else(|| named.filter(|named| registry.may_be_ours(named)).cloned()) else {
-        return Err(Rejection::access_denied("The hook refused: this is no device of the organisation."));
+        return Err(Rejection::access_denied(
+            "The hook refused: this is no device of the organisation.",
+        ));
     };
     if named != Some(&serial) {
         return Err(Rejection::access_denied(

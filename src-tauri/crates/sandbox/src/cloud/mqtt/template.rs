@@ -212,16 +212,19 @@ impl Template {
             let properties = scope.map(&resource.properties)?;
             let text = |name: &str| properties.get(name).and_then(Value::as_str);
             match resource.kind {
-                Kind::Policy => plan.policies.push(match (text("PolicyName"), properties.get("PolicyDocument")) {
-                    (Some(name), None) => PolicyPlan::Named(name.into()),
-                    (None, Some(Value::String(document))) => PolicyPlan::Document(document.clone()),
-                    (None, Some(document)) => PolicyPlan::Document(document.to_string()),
-                    _ => {
-                        return Err(Rejection::template_body(
-                            "A policy has either PolicyName or PolicyDocument.",
-                        ));
-                    }
-                }),
+                Kind::Policy => {
+                    plan.policies
+                        .push(match (text("PolicyName"), properties.get("PolicyDocument")) {
+                            (Some(name), None) => PolicyPlan::Named(name.into()),
+                            (None, Some(Value::String(document))) => PolicyPlan::Document(document.clone()),
+                            (None, Some(document)) => PolicyPlan::Document(document.to_string()),
+                            _ => {
+                                return Err(Rejection::template_body(
+                                    "A policy has either PolicyName or PolicyDocument.",
+                                ));
+                            }
+                        })
+                }
                 Kind::Certificate => {
                     // AWS documents "Active" and "Inactive", and users write them in any case.
                     if text("Status").is_some_and(|status| status.eq_ignore_ascii_case("inactive")) {

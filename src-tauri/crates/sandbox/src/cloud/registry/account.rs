@@ -289,7 +289,11 @@ impl Registry {
         if !state.policies.contains_key(name) {
             return Err(no_policy(name));
         }
-        if state.certificates.values().any(|made| made.policies.contains(name)) {
+        if state
+            .certificates
+            .values()
+            .any(|made| made.policies.contains(name))
+        {
             return Err(Refusal::delete_conflict(format!(
                 "The policy cannot be deleted as the policy is attached to one or more principals (name={name})"
             )));

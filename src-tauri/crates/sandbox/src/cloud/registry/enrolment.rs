@@ -1,7 +1,7 @@
 //! The MQTT server's side: who may connect, what a claim leads to, who is online.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
@@ -181,7 +181,7 @@ impl Registry {
         let serial = claim.serial.clone().unwrap_or_else(|| serial.to_owned());
         let new_owner = claim.purpose == Purpose::Transfer;
         let name = plan.thing.as_ref().map(|thing| thing.name.clone());
-        let policies = state.policies_of(plan.policies)?;
+        let policies = state.policies_of(plan.policies, self.0.faults.now().policies_missing)?;
         if let Some(thing) = plan.thing {
             state.put_thing(&serial, thing, new_owner)?;
         }
@@ -315,10 +315,14 @@ impl State {
 
     /// The policies that a template gives, with their documents. One that it names must be there; one that it spells
     /// out is called after its content.
-    fn policies_of(&self, plans: Vec<PolicyPlan>) -> Result<BTreeMap<String, String>, Rejection> {
+    fn policies_of(
+        &self,
+        plans: Vec<PolicyPlan>,
+        none_there: bool,
+    ) -> Result<BTreeMap<String, String>, Rejection> {
         let found = plans.into_iter().map(|plan| match plan {
             PolicyPlan::Document(document) => Ok((hex::encode(fingerprint(&document)), document)),
-            PolicyPlan::Named(name) => match self.policies.get(&name) {
+            PolicyPlan::Named(name) => match self.policies.get(&name).filter(|_| !none_there) {
                 Some(document) => Ok((name, document.clone())),
                 None => Err(Rejection::provisioning_failed(&format!(
                     "ResourceRegistrationFailureException: policy {name} does not exist."
