@@ -34,3 +34,172 @@ async fn devices_are_enrolled_by_an_identity_pool_and_by_a_role_with_no_broker_i
         drop(site.run(&["doctor"]).await.exits(0));
     }
 }
+
+/// A fault of the account, and how a device ends under it.
+struct Trouble {
+    name: &'static str,
+    way: &'static str,
+    change: fn(&str) -> String,
+    fault: fn(&mut CloudFaults),
+    ends: Ends,
+}
+
+/// How it ends.
+enum Ends {
+    /// Enrolled, as if nothing had been.
+    Done,
+    /// Before any device is touched, with this code and these words.
+    Untouched(&'static str, &'static str),
+    /// With a device that the cloud refused. A claim of AWS's cannot be taken back, so that this is settled when it is
+    /// over; the half-made certificate goes by itself.
+    Refused,
+}
+
+const TROUBLES: [Trouble; 11] = [
+    Trouble {
+        name: "throttled",
+        way: COGNITO_PROFILE_FILE,
+        change: as_it_is,
+        fault: |now| now.aws_throttle_first = 2,
+        ends: Ends::Done,
+    },
+    Trouble {
+        name: "keys over mid-way",
+        way: STS_PROFILE_FILE,
+        change: as_it_is,
+        fault: |now| now.aws_keys_over_first = 1,
+        ends: Ends::Done,
+    },
+    Trouble {
+        name: "keys that live for seconds",
+        way: COGNITO_PROFILE_FILE,
+        change: as_it_is,
+        fault: |now| now.aws_keys_life_ms = Some(2000),
+        ends: Ends::Done,
+    },
+    Trouble {
+        name: "clock ten minutes off",
+        way: STS_PROFILE_FILE,
+        change: as_it_is,
+        fault: |now| now.clock_skew_s = 600,
+        ends: Ends::Done,
+    },
+    Trouble {
+        name: "no index",
+        way: COGNITO_PROFILE_FILE,
+        change: as_it_is,
+        fault: |now| now.aws_index_off = true,
+        ends: Ends::Done,
+    },
+    Trouble {
+        name: "hung up on twice",
+        way: STS_PROFILE_FILE,
+        change: as_it_is,
+        fault: |now| {
+            now.mqtt_hang_up = Some(HangUp::Create);
+            now.mqtt_hang_ups_left = 2;
+        },
+        ends: Ends::Done,
+    },
+    Trouble {
+        name: "template off",
+        way: COGNITO_PROFILE_FILE,
+        change: as_it_is,
+        fault: |now| now.template_disabled = true,
+        ends: Ends::Untouched("template-disabled", "switched off"),
+    },
+    Trouble {
+        name: "wrong region",
+        way: STS_PROFILE_FILE,
+        change: |profile| profile.replace("region = \"eu-central-1\"", "region = \"us-west-2\""),
+        fault: |_| {},
+        ends: Ends::Untouched("cloud-error", "check the region in the organisation profile"),
+    },
+    Trouble {
+        name: "out of order",
+        way: COGNITO_PROFILE_FILE,
+        change: as_it_is,
+        fault: |now| now.aws_down = true,
+        ends: Ends::Untouched("cloud-unreachable", "temporarily unavailable"),
+    },
+    Trouble {
+        name: "hook says no",
+        way: COGNITO_PROFILE_FILE,
+        change: as_it_is,
+        fault: |now| {
+            now.hook_refuses.insert("A".into());
+        },
+        ends: Ends::Refused,
+    },
+    Trouble {
+        name: "policy missing",
+        way: STS_PROFILE_FILE,
+        change: as_it_is,
+        fault: |now| now.policies_missing = true,
+        ends: Ends::Refused,
+    },
+];
+
+impl Trouble {
+    async fn try_out(&self) {
+        let name = self.name;
+        let site = Site::open_by("[[device]]\nserial = \"A\"", self.way, self.change).await;
+        site.sandbox.cloud().faults().change(self.fault);
+        let run = site.commission(&[]).await;
+        match self.ends {
+            Ends::Done => {
+                let run = run.exits(0);
+                assert_eq!(run.ended("A"), ("done", ""), "{name}");
+                assert_eq!(site.missing_at_aws("A"), [""; 0], "{name}");
+            }
+            Ends::Untouched(code, words) => {
+                let run = run.exits(6);
+                let error = run.last("error");
+                assert_eq!(error["code"], code, "{name}");
+                assert!(error["what"].as_str().unwrap().contains(words), "{name}: {error}");
+                let status = site.status();
+                assert!(status.claims.is_empty() && status.orphans.is_empty(), "{name}");
+            }
+            Ends::Refused => {
+                let run = run.exits(3);
+                assert_eq!(run.ended("A"), ("unknown", "enrolment-refused"), "{name}");
+                let status = site.status();
+                assert!(status.things.is_empty(), "{name}");
+                let goes = |orphan: &String| orphan.ends_with("never registered");
+                assert!(status.orphans.iter().all(goes), "{name}: {:?}", status.orphans);
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_trouble_of_an_account_is_got_over_or_told_by_its_code_and_leaves_nothing() {
+    let tried: Vec<_> = TROUBLES
+        .iter()
+        .map(|trouble| (trouble.name, tokio::spawn(trouble.try_out())))
+        .collect();
+    let mut broken = Vec::new();
+    for (name, trial) in tried {
+        if trial.await.is_err() {
+            broken.push(name);
+        }
+    }
+    assert_eq!(broken, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn attributes_that_the_template_would_not_replace_are_told_before_a_claim_is_spent() {
+    let template = r#"{"Parameters": {"SerialNumber": {"Type": "String"}}, "Resources": {
+        "thing": {"Type": "AWS::IoT::Thing", "Properties": {
+            "ThingName": {"Ref": "SerialNumber"}, "AttributePayload": {"site": "north"}}},
+        "certificate": {"Type": "AWS::IoT::Certificate", "Properties": {
+            "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "Active"}}}}"#;
+    let scenario = format!("[cloud]\ntemplate_body = '''{template}'''\n[[device]]\nserial = \"A\"");
+    let site = Site::open_by(&scenario, COGNITO_PROFILE_FILE, as_it_is).await;
+    let registry = site.sandbox.cloud().registry();
+    registry.import_thing("A", [("site".into(), "south".into())].into());
+    let run = site.commission(&[]).await.exits(1);
+    assert_eq!(run.ended("A"), ("failed", "claim-refused"));
+    assert!(run.stdout.contains("OverrideSettings"), "{}", run.stdout);
+    assert!(site.status().claims.is_empty());
+}

@@ -71,6 +71,12 @@ impl Registry {
         Ok(expires_at)
     }
 
+    /// A thing as an earlier owner of the account may have left it; one that is there is not touched.
+    pub fn import_thing(&self, name: &str, attributes: BTreeMap<String, String>) {
+        // That there is another of this name is the refusal that is ignored.
+        let _ = self.create_thing(name, attributes);
+    }
+
     pub(crate) fn thing(&self, name: &str) -> Result<ThingRecord, Refusal> {
         let state = self.state();
         let thing = state.thing(name)?;
