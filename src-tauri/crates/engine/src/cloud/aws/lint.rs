@@ -83,7 +83,9 @@ fn policy(value: &Value, longest: usize) -> Vec<String> {
             .and_then(|all| all.get("StringEquals"))
             .and_then(|equal| equal.get("iam:PassedToService"));
         if actions.contains(&"iam:PassRole") && passed.and_then(Value::as_str) != Some(SERVICE) {
-            faults.push(format!("iam:PassRole must be bound to {SERVICE} (iam:PassedToService)."));
+            faults.push(format!(
+                "iam:PassRole must be bound to {SERVICE} (iam:PassedToService)."
+            ));
         }
         let wide = actions.iter().all(|action| WIDE.contains(action));
         if many(statement.get("Resource")).contains(&"*") && !wide {
@@ -367,12 +369,7 @@ mod tests {
                 "ec2.amazonaws.com",
                 "iam:PassedToService",
             ),
-            (
-                Part::RegistrationTrust,
-                "iot.amazonaws.com",
-                "*",
-                "nobody else",
-            ),
+            (Part::RegistrationTrust, "iot.amazonaws.com", "*", "nobody else"),
             (
                 Part::HookRole,
                 "dynamodb:PutItem",
