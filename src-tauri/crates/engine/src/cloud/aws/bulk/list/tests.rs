@@ -10,7 +10,7 @@ fn form() -> Form {
     Form::of_template(BODY).unwrap()
 }
 
-fn told(problems: Vec<Problem>) -> Vec<String> {
+fn told(problems: &[Problem]) -> Vec<String> {
     problems.iter().map(ToString::to_string).collect()
 }
 
@@ -78,7 +78,7 @@ fn each_fault_of_a_list_names_line_and_column() {
         ("serial,model\nFK-1,a b\n", "line 2: the attribute model"),
     ];
     for (list, says) in table {
-        let told = told(from_makers_list(list, Some(&form())).unwrap_err());
+        let told = told(&from_makers_list(list, Some(&form())).unwrap_err());
         assert!(
             told.iter().any(|line| line.starts_with(says)),
             "{list:?}: {told:?} does not say {says:?}"
@@ -90,7 +90,7 @@ fn each_fault_of_a_list_names_line_and_column() {
 fn every_problem_of_a_line_file_is_told_in_the_order_of_lines() {
     let text = "{\"SerialNumber\":\"FK-1\",\"Model\":\"m\"}\n\n[1]\n{\"SerialNumber\":7}\n{\n\
         {\"SerialNumber\":\"FK-1\",\"Model\":\"m\"}\n{\"SerialNumber\":\"FK-2\",\"Colour\":\"red\"}\n";
-    let told = told(look_through(text, &form()).unwrap_err());
+    let told = told(&look_through(text, &form()).unwrap_err());
     let starts = [
         "line 2: this line is empty",
         "line 3: this is no JSON object",
@@ -113,7 +113,7 @@ fn two_serials_that_make_one_thing_are_found() {
         "\"ThingName\":{\"Ref\":\"Model\"}",
     );
     let form = Form::of_template(&body).unwrap();
-    let told = told(from_makers_list("serial,model\nFK-1,m\nFK-2,m\n", Some(&form)).unwrap_err());
+    let told = told(&from_makers_list("serial,model\nFK-1,m\nFK-2,m\n", Some(&form)).unwrap_err());
     assert_eq!(
         told,
         ["line 3: the thing m is that of line 2 already; remove one"]
