@@ -499,6 +499,10 @@ mod tests {
         fn check(command: &clap::Command) {
             for argument in command.get_arguments() {
                 let name = argument.get_id().as_str();
+                // What S3 calls a file's name; nobody is let in by it.
+                if (command.get_name(), name) == ("start", "key") {
+                    continue;
+                }
                 for secret in ["pass", "pop", "token", "key", "secret"] {
                     assert!(!name.contains(secret), "{} takes {name}", command.get_name());
                 }
