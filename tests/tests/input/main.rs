@@ -45,6 +45,11 @@ mod tests {
     }
 
     #[test]
+    fn a_bad_list_for_a_bulk_registration_is_refused_by_line_and_column() {
+        hold("bulk");
+    }
+
+    #[test]
     fn a_bad_scenario_is_refused_by_line_and_field() {
         hold("scenarios");
     }

@@ -122,7 +122,7 @@ async fn run(
         Command::Journal { job, site, verify } => {
             commands::journal::run(&base, job.as_deref(), site.as_deref(), *verify).await
         }
-        Command::Aws(wanted) => commands::aws::run(&base, wanted),
+        Command::Aws(wanted) => commands::aws::run(&base, wanted).await,
         Command::Sandbox(wanted) => commands::sandbox::run(&base, wanted).await,
         Command::Doctor => commands::doctor::run(&base).await,
         Command::SignIn { device_code } => commands::sign_in::run(&base.with_profile()?, *device_code).await,

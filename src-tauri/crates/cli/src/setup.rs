@@ -6,6 +6,7 @@ use commission::policy::{Limits, Policy};
 use commission::rights::May;
 use engine::ble::Ble;
 use engine::cloud::Nobody;
+use engine::cloud::aws::bulk::Tasks;
 use engine::journal::SqliteJournal;
 use engine::organisation::{Organisation, OrganisationError};
 use engine::ports::{Clock, Cloud, JournalError, Preflight, Radio, Vault};
@@ -218,6 +219,11 @@ impl Setup {
     /// The organisation's cloud, as the signed-in person.
     pub(crate) fn cloud(&self, sign_in: &SignIn) -> Result<Arc<dyn Cloud>, Ended> {
         self.organisation().cloud(sign_in).map_err(unusable)
+    }
+
+    /// Bulk registration, as the signed-in person; none where the profile names no AWS account.
+    pub(crate) fn bulk(&self, sign_in: &SignIn, passed: Option<&str>) -> Result<Option<Tasks>, Ended> {
+        self.organisation().bulk(sign_in, passed).map_err(unusable)
     }
 
     /// Everything that commissioning needs.

@@ -6,6 +6,7 @@ use commission::policy::Limits;
 use commission::secret::Entropy;
 use thiserror::Error;
 
+use crate::cloud::aws::bulk::Tasks;
 use crate::cloud::{AddressError, AwsIot, Broker, Http, HttpSetupError, PlaceError};
 use crate::ports::{Clock, Cloud, Journal, Radio, Vault};
 use crate::run::Parts;
@@ -75,6 +76,20 @@ impl Organisation {
                 Ok(Arc::new(AwsIot::new((**aws).clone(), exchange, person, clock)?))
             }
         }
+    }
+
+    /// Bulk registration in its account, with keys that may pass on this role; none where its cloud is no AWS account.
+    ///
+    /// # Errors
+    /// [`OrganisationError`].
+    pub fn bulk(&self, sign_in: &SignIn, passed: Option<&str>) -> Result<Option<Tasks>, OrganisationError> {
+        let CloudSettings::AwsIot(aws) = &self.profile.cloud else {
+            return Ok(None);
+        };
+        let http = Http::new(aws.ca.as_slice(), Arc::clone(&self.clock))?;
+        let (person, clock) = (Arc::new(sign_in.clone()), Arc::clone(&self.clock));
+        let tasks = Tasks::new((**aws).clone(), Arc::new(http), person, clock, passed)?;
+        Ok(Some(tasks))
     }
 
     /// Everything that commissioning needs.

@@ -1,4 +1,4 @@
-//! `fieldkey aws`: what an AWS account has to be given.
+//! `fieldkey aws`: what an AWS account has to be given, and bulk registration in it.
 
 use engine::cloud::aws::lint::lint;
 use engine::cloud::aws::papers::{Issuer, Part, paper};
@@ -10,9 +10,16 @@ use crate::args;
 use crate::exit::Ended;
 use crate::setup::Base;
 
+/// Does what is asked.
+pub(crate) async fn run(base: &Base, wanted: &args::Aws) -> Result<(), Ended> {
+    match wanted {
+        args::Aws::Policy { account, part } => policy(base, account.as_deref(), *part),
+        args::Aws::Bulk(wanted) => super::bulk::run(base, wanted).await,
+    }
+}
+
 /// Prints the papers.
-pub(crate) fn run(base: &Base, wanted: &args::Aws) -> Result<(), Ended> {
-    let args::Aws::Policy { account, part } = wanted;
+fn policy(base: &Base, account: Option<&str>, part: Option<args::Paper>) -> Result<(), Ended> {
     let profile = base.profile()?;
     let CloudSettings::AwsIot(settings) = &profile.cloud else {
         return Err(Ended::usage(
@@ -20,7 +27,7 @@ pub(crate) fn run(base: &Base, wanted: &args::Aws) -> Result<(), Ended> {
             "Import a profile whose [cloud] has kind = \"aws-iot\".",
         ));
     };
-    let number = account.as_deref().or(settings.account()).ok_or_else(|| {
+    let number = account.or(settings.account()).ok_or_else(|| {
         Ended::usage(
             "The profile does not tell the account's number.",
             "Give it: fieldkey aws policy --account 123456789012",
@@ -61,5 +68,8 @@ fn wanted_part(part: args::Paper) -> Part {
         args::Paper::Template => Part::Template,
         args::Paper::Hook => Part::Hook,
         args::Paper::HookRole => Part::HookRole,
+        args::Paper::Registrar => Part::Registrar,
+        args::Paper::RegistrationTrust => Part::RegistrationTrust,
+        args::Paper::Registration => Part::Registration,
     }
 }

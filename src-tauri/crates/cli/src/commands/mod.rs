@@ -1,6 +1,7 @@
 //! One file a verb of the command line.
 
 pub(crate) mod aws;
+pub(crate) mod bulk;
 pub(crate) mod commission;
 pub(crate) mod device;
 pub(crate) mod doctor;

@@ -65,10 +65,19 @@ impl Client {
 
     /// One call; a success, or why not.
     pub(super) async fn call(&self, call: &Call<'_>) -> Result<Answer, Trouble> {
+        self.call_with(call, body(call.operation)).await
+    }
+
+    /// The same with a body of its own, of this kind.
+    pub(super) async fn call_with(
+        &self,
+        call: &Call<'_>,
+        content: (Option<&str>, &[u8]),
+    ) -> Result<Answer, Trouble> {
         let mut tried = Tried::default();
         loop {
             let keys = self.keys.keys().await?;
-            let trouble = match self.once(call, &keys).await {
+            let trouble = match self.once(call, content, &keys).await {
                 Err(Trouble::Refused(refusal)) => refusal,
                 ended => return ended,
             };
@@ -84,13 +93,17 @@ impl Client {
         }
     }
 
-    async fn once(&self, call: &Call<'_>, keys: &Numbered) -> Result<Answer, Trouble> {
+    async fn once(
+        &self,
+        call: &Call<'_>,
+        (content_type, body): (Option<&str>, &[u8]),
+        keys: &Numbered,
+    ) -> Result<Answer, Trouble> {
         let pace = match call.operation {
             Operation::CreateProvisioningClaim => &self.claims,
             _ => &self.reads,
         };
         pace.wait(&*self.wire.clock).await;
-        let (content_type, body) = body(call.operation);
         let bare = request(call.base, &call.method, &call.target, content_type, body.to_vec())?;
         let service = call.operation.service().signing_name();
         let ready = signed(bare, &keys.keys, &self.region, service, self.wire.now())?;

@@ -27,6 +27,24 @@ const TAIL: &str = "
 An installer writes nothing but claims. Keys by a role are narrowed further, by a policy of the session, to these calls
 and the one template of the profile, and the session is called after the person.
 
+## Bulk registration
+
+`fieldkey aws bulk` is for the office, which signs in with a role of its own, the registrar's: it can neither fetch
+claims nor touch a device, and an installer's keys cannot register in bulk. By a Cognito pool, let the pool give the
+role; by STS, import a profile whose `role` is the registrar's, and name it with `--profile`. Keys for `start` may pass
+on the one role that is named there, and keys for `follow` and `stop` none.
+
+1. `lines` makes the line file of the maker's list, `check` looks through one: one JSON object a line, each a device.
+2. The file goes to S3 with the office's own tools: Fieldkey has no rights in S3, and a laptop should have none.
+3. `start` starts the task. AWS reads the file with the role that is passed on, so that this role needs
+   `s3:GetObject` for it, the managed policy AWSIoTThingsRegistration, and to trust `iot.amazonaws.com`.
+4. `follow` waits for its end and shows the devices that failed; `stop` stops it.
+
+An account runs one task at a time, and AWS ends one after 30 days. AWS does not describe the form of an error report:
+Fieldkey takes each line's `lineNumber`, counted from 1, with what stands there as code and message, and shows a line
+that it cannot read as it came. Links to reports open for whoever has them: they are neither shown nor logged. A report
+may have 1 MiB.
+
 ## What cannot be had from AWS
 
 - **A claim is not undone.** AWS has no call for it and lists claims nowhere: Fieldkey forgets it, and it dies within
@@ -49,7 +67,7 @@ fn on(scope: Scope) -> &'static str {
         Scope::Thing => "things as the profile names them",
         Scope::Certificate => "all certificates",
         Scope::Client => "clients called as things",
-        Scope::Any => "everything; AWS has nothing narrower",
+        Scope::Any | Scope::Task => "everything; AWS has nothing narrower",
         Scope::Unsigned => "none: the ID token stands for the person",
     }
 }
@@ -64,6 +82,7 @@ fn page() -> String {
         let role = match operation.role() {
             Role::Installer => "installer",
             Role::Support => "support",
+            Role::Registrar => "registrar",
         };
         writeln!(
             page,

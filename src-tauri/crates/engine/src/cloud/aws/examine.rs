@@ -36,7 +36,11 @@ fn probe(operation: Operation, thing: &str) -> Option<(Method, String)> {
         | Operation::DescribeEndpoint
         | Operation::GetId
         | Operation::GetCredentialsForIdentity
-        | Operation::AssumeRoleWithWebIdentity => None,
+        | Operation::AssumeRoleWithWebIdentity
+        | Operation::StartThingRegistrationTask
+        | Operation::DescribeThingRegistrationTask
+        | Operation::ListThingRegistrationTaskReports
+        | Operation::StopThingRegistrationTask => None,
     }
 }
 
@@ -54,7 +58,7 @@ impl AwsIot {
         let mut missing = Vec::new();
         let mut sources = Vec::new();
         for operation in Operation::ALL.iter().copied() {
-            if operation.role() == Role::Support && !supports {
+            if operation.role() == Role::Registrar || (operation.role() == Role::Support && !supports) {
                 continue;
             }
             let Some((method, target)) = probe(operation, &thing) else {

@@ -10,6 +10,7 @@ use commission::time::{Moment, UnixTime};
 use tokio::sync::Mutex;
 
 use super::places::Places;
+use super::policy::Work;
 use super::refusal::Reason;
 use super::sign::Keys;
 use super::wire::{Trouble, Wire};
@@ -84,6 +85,7 @@ pub(super) struct KeySource {
     settings: Arc<AwsSettings>,
     places: Arc<Places>,
     identity: Arc<dyn IdentitySource>,
+    work: Work,
     /// Whoever holds this fetches; the others wait for it.
     held: Mutex<Held>,
 }
@@ -113,12 +115,14 @@ impl KeySource {
         settings: Arc<AwsSettings>,
         places: Arc<Places>,
         identity: Arc<dyn IdentitySource>,
+        work: Work,
     ) -> Self {
         Self {
             wire,
             settings,
             places,
             identity,
+            work,
             held: Mutex::default(),
         }
     }
@@ -187,6 +191,7 @@ impl KeySource {
                     arn: role,
                     seconds: *seconds,
                     settings: &self.settings,
+                    work: &self.work,
                 };
                 asked.keys(&person.subject, token).await
             }

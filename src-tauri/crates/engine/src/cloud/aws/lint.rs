@@ -3,7 +3,7 @@
 
 use serde_json::Value;
 
-use super::papers::{Paper, Part};
+use super::papers::{Paper, Part, SERVICE};
 
 /// Longest managed policy of IAM, in characters without blanks.
 const LONGEST_POLICY: usize = 6144;
@@ -14,7 +14,13 @@ const LONGEST_TEMPLATE: usize = 10_240;
 /// What a template may do with a thing that is there.
 const GIVES_WAY: [&str; 2] = ["MERGE", "REPLACE"];
 /// Actions for which AWS has nothing narrower than all resources.
-const WIDE: [&str; 1] = ["iot:DescribeEndpoint"];
+const WIDE: [&str; 5] = [
+    "iot:DescribeEndpoint",
+    "iot:StartThingRegistrationTask",
+    "iot:DescribeThingRegistrationTask",
+    "iot:ListThingRegistrationTaskReports",
+    "iot:StopThingRegistrationTask",
+];
 
 /// What is wrong with a paper, one sentence each; none where nothing is.
 pub fn lint(paper: &Paper) -> Vec<String> {
@@ -28,7 +34,10 @@ pub fn lint(paper: &Paper) -> Vec<String> {
         Part::Template => template(&value),
         Part::Device => device(&value),
         Part::Trust => trust(&value),
-        Part::Installer | Part::Support | Part::HookRole => policy(&value, LONGEST_POLICY),
+        Part::Installer | Part::Support | Part::HookRole | Part::Registrar | Part::Registration => {
+            policy(&value, LONGEST_POLICY)
+        }
+        Part::RegistrationTrust => service_trust(&value),
         Part::Hook => Vec::new(),
     }
 }
@@ -68,6 +77,15 @@ fn policy(value: &Value, longest: usize) -> Vec<String> {
             if action.contains('*') {
                 faults.push(format!("{action} allows more than is needed; name each action."));
             }
+        }
+        let passed = statement
+            .get("Condition")
+            .and_then(|all| all.get("StringEquals"))
+            .and_then(|equal| equal.get("iam:PassedToService"));
+        if actions.contains(&"iam:PassRole") && passed.and_then(Value::as_str) != Some(SERVICE) {
+            faults.push(format!(
+                "iam:PassRole must be bound to {SERVICE} (iam:PassedToService)."
+            ));
         }
         let wide = actions.iter().all(|action| WIDE.contains(action));
         if many(statement.get("Resource")).contains(&"*") && !wide {
@@ -130,6 +148,18 @@ fn trust(value: &Value) -> Vec<String> {
         }
     }
     faults
+}
+
+fn service_trust(value: &Value) -> Vec<String> {
+    let strays = |statement: &&Value| {
+        let who = statement.get("Principal").and_then(|who| who.get("Service"));
+        who.and_then(Value::as_str) != Some(SERVICE)
+    };
+    let all = statements(value);
+    if all.is_empty() || all.iter().any(strays) {
+        return vec![format!("The role must trust {SERVICE} and nobody else.")];
+    }
+    Vec::new()
 }
 
 fn template(value: &Value) -> Vec<String> {
@@ -200,7 +230,7 @@ fn template(value: &Value) -> Vec<String> {
 }
 
 /// All parameters that are referred to.
-fn refs<'v>(value: Option<&'v Value>, names: &mut Vec<&'v str>) {
+pub(super) fn refs<'v>(value: Option<&'v Value>, names: &mut Vec<&'v str>) {
     match value {
         Some(Value::Object(members)) => {
             for (key, member) in members {
@@ -333,6 +363,13 @@ mod tests {
             (Part::Template, "PolicyName", "Policy", "either PolicyName or"),
             (Part::Trust, ":aud\"", ":sub\"", "one audience"),
             (Part::Hook, "attribute_not_exists(#claim) OR ", "", "used twice"),
+            (
+                Part::Registrar,
+                "iot.amazonaws.com",
+                "ec2.amazonaws.com",
+                "iam:PassedToService",
+            ),
+            (Part::RegistrationTrust, "iot.amazonaws.com", "*", "nobody else"),
             (
                 Part::HookRole,
                 "dynamodb:PutItem",

@@ -6,13 +6,14 @@
 //!
 //! One file per subject: [`operation`] is the table of all calls with the permission that each needs, `refusal` what
 //! AWS says no with, `keys` how a sign-in becomes AWS keys, `template` what can be known before a claim is spent,
-//! `claim` the claim, `watch` what a look at the registry proves, [`policy`] what an account has to allow.
+//! `claim` the claim, [`bulk`] the registration of many devices at once, `watch` what a look at the registry proves, [`policy`] what an account has to allow.
 //!
 //! **What differs from a broker.** There is no maker's list, so every device is known and the template's hook decides.
 //! Claims cannot be undone: they die by themselves within five minutes, and undoing one means forgetting it. Issuing
 //! is not idempotent at AWS, so a claim is remembered here, in memory, by the key of its request. Nothing is released:
 //! a device belongs to the fleet once it is registered, and what is checked is that one credential of it is active.
 
+pub mod bulk;
 mod claim;
 mod client;
 mod cognito;
@@ -127,6 +128,7 @@ impl AwsIot {
             Arc::clone(&settings),
             Arc::clone(&places),
             Arc::clone(&identity),
+            policy::Work::Devices,
         );
         let client = Client::new(Arc::clone(&wire), keys, settings.region.clone());
         Ok(Self {

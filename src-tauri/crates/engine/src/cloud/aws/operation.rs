@@ -41,17 +41,29 @@ pub enum Scope {
     Client,
     /// Nothing narrower exists.
     Any,
+    /// Bulk registration, for which nothing narrower exists either.
+    Task,
     /// None is needed: the ID token stands for the person.
     Unsigned,
 }
 
 /// Whose work needs a call.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Role {
     /// Brings devices online; writes nothing.
     Installer,
     /// Does that, and takes devices back.
     Support,
+    /// Registers many devices at once from the office, and does nothing else.
+    Registrar,
+}
+
+impl Role {
+    /// Whether this role makes the calls of that one. A registrar is no installer: who may register a thousand devices
+    /// at a desk has no need of claims.
+    pub fn covers(self, other: Self) -> bool {
+        self == other || (self == Self::Support && other == Self::Installer)
+    }
 }
 
 macro_rules! operations {
@@ -118,6 +130,14 @@ operations! {
     GetConnection: IotData, "iot", Client, Installer;
     /// Switches an earlier certificate off.
     UpdateCertificate: Iot, "iot", Certificate, Support;
+    /// Starts the registration of all devices in a line file.
+    StartThingRegistrationTask: Iot, "iot", Task, Registrar;
+    /// Reads how far such a task is.
+    DescribeThingRegistrationTask: Iot, "iot", Task, Registrar;
+    /// Lists where its reports of errors lie.
+    ListThingRegistrationTaskReports: Iot, "iot", Task, Registrar;
+    /// Stops it.
+    StopThingRegistrationTask: Iot, "iot", Task, Registrar;
     /// Finds the person's place in the identity pool.
     GetId: CognitoIdentity, "cognito-identity", Unsigned, Installer;
     /// Fetches keys from the identity pool.
@@ -129,6 +149,12 @@ operations! {
 impl Operation {
     /// Whether it changes something outside.
     pub fn writes(self) -> bool {
-        matches!(self, Self::CreateProvisioningClaim | Self::UpdateCertificate)
+        matches!(
+            self,
+            Self::CreateProvisioningClaim
+                | Self::UpdateCertificate
+                | Self::StartThingRegistrationTask
+                | Self::StopThingRegistrationTask
+        )
     }
 }

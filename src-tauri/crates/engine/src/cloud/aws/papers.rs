@@ -9,8 +9,14 @@ use super::operation::Role;
 use super::policy::Account;
 use crate::settings::{AwsCredentials, AwsSettings};
 
+/// The role that reads the line file of a bulk registration and registers its devices, by name.
+const REGISTRATION_ROLE: &str = "fieldkey-registration";
+/// Where the line file lies.
+const REGISTRATION_BUCKET: &str = "fieldkey-registration";
 /// The policy that devices get, by name.
 const DEVICE_POLICY: &str = "fieldkey-device";
+/// AWS IoT, as roles trust it.
+pub(super) const SERVICE: &str = "iot.amazonaws.com";
 const HOOK: &str = include_str!("hook.py");
 /// Where the hook keeps which claim was used for what.
 const CLAIMS_TABLE: &str = "fieldkey-claims";
@@ -46,11 +52,17 @@ pub enum Part {
     Hook,
     /// What the hook may do.
     HookRole,
+    /// What the registrar may do.
+    Registrar,
+    /// Whom the role of a bulk registration trusts.
+    RegistrationTrust,
+    /// What it may do.
+    Registration,
 }
 
 impl Part {
     /// All of them, in the order in which an account is set up.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::Trust,
         Self::Installer,
         Self::Support,
@@ -58,6 +70,9 @@ impl Part {
         Self::Template,
         Self::Hook,
         Self::HookRole,
+        Self::Registrar,
+        Self::RegistrationTrust,
+        Self::Registration,
     ];
 }
 
@@ -114,6 +129,40 @@ pub fn paper(part: Part, settings: &AwsSettings, issuer: &Issuer, account: &Acco
         Part::HookRole => (
             "IAM policy of the hook's own role. A hook that lacks it refuses every device.".to_owned(),
             pretty(&hook_role(account)),
+        ),
+        Part::Registrar => (
+            format!(
+                "IAM policy of the role with which the office registers devices in bulk; none for installers or \
+                 support. It passes the role {REGISTRATION_ROLE} on to AWS IoT and to nobody else."
+            ),
+            pretty(&account.registrar(&account.role(REGISTRATION_ROLE))),
+        ),
+        Part::RegistrationTrust => (
+            format!("Trust policy of the role {REGISTRATION_ROLE}: AWS IoT takes it while a task runs."),
+            pretty(&json!({
+                "Version": "2012-10-17",
+                "Statement": [{
+                    "Effect": "Allow",
+                    "Principal": {"Service": SERVICE},
+                    "Action": "sts:AssumeRole"
+                }]
+            })),
+        ),
+        Part::Registration => (
+            format!(
+                "IAM policy of the role {REGISTRATION_ROLE}, besides the managed policy \
+                 arn:{}:iam::aws:policy/service-role/AWSIoTThingsRegistration: reading the line file. Put your own \
+                 bucket in place of {REGISTRATION_BUCKET}.",
+                account.partition
+            ),
+            pretty(&json!({
+                "Version": "2012-10-17",
+                "Statement": [{
+                    "Effect": "Allow",
+                    "Action": ["s3:GetObject"],
+                    "Resource": format!("arn:{}:s3:::{REGISTRATION_BUCKET}/*", account.partition)
+                }]
+            })),
         ),
     };
     Paper { part, about, text }

@@ -49,24 +49,25 @@ impl Account {
             Scope::Thing => Some(self.resource("thing", &self.things)),
             Scope::Certificate => Some(self.resource("cert", "*")),
             Scope::Client => Some(self.resource("client", &self.things)),
-            Scope::Any => Some("*".to_owned()),
+            Scope::Any | Scope::Task => Some("*".to_owned()),
             Scope::Unsigned => None,
         }
     }
 
     /// The policy of a role: what it needs, one statement for each kind of resource.
     pub fn policy(&self, role: Role) -> Value {
-        const SCOPES: [(&str, Scope); 5] = [
+        const SCOPES: [(&str, Scope); 6] = [
             ("Template", Scope::Template),
             ("Things", Scope::Thing),
             ("Certificates", Scope::Certificate),
             ("Clients", Scope::Client),
             ("Endpoint", Scope::Any),
+            ("Tasks", Scope::Task),
         ];
         let statements = SCOPES.into_iter().filter_map(|(name, scope)| {
             let actions: Vec<&str> = Operation::ALL
                 .iter()
-                .filter(|operation| operation.scope() == scope && operation.role() <= role)
+                .filter(|operation| operation.scope() == scope && role.covers(operation.role()))
                 .map(|operation| operation.action())
                 .collect();
             let resource = self.scope(scope)?;
@@ -75,13 +76,50 @@ impl Account {
         });
         json!({ "Version": "2012-10-17", "Statement": statements.collect::<Vec<_>>() })
     }
+
+    /// A role of this account.
+    pub fn role(&self, name: &str) -> String {
+        format!("arn:{}:iam::{}:role/{name}", self.partition, self.account)
+    }
+
+    /// The policy of the registrar: tasks, and handing this role to AWS IoT and to nobody else.
+    pub fn registrar(&self, passed: &str) -> Value {
+        let mut policy = self.policy(Role::Registrar);
+        if let Some(statements) = policy.get_mut("Statement").and_then(Value::as_array_mut) {
+            statements.push(json!({
+                "Sid": "Pass",
+                "Effect": "Allow",
+                "Action": ["iam:PassRole"],
+                "Resource": passed,
+                "Condition": {"StringEquals": {"iam:PassedToService": "iot.amazonaws.com"}}
+            }));
+        }
+        policy
+    }
 }
 
 /// The policy that narrows a session to what Fieldkey may do at most; the role's own policy narrows it further. None
 /// where the profile does not tell the account.
-pub(super) fn session(settings: &AwsSettings) -> Option<String> {
+pub(super) fn session(settings: &AwsSettings, work: &Work) -> Option<String> {
     let account = Account::of(settings, settings.account()?);
-    Some(account.policy(Role::Support).to_string())
+    let policy = match work {
+        Work::Devices => account.policy(Role::Support),
+        Work::Bulk { passed: Some(role) } => account.registrar(role),
+        Work::Bulk { passed: None } => account.policy(Role::Registrar),
+    };
+    Some(policy.to_string())
+}
+
+/// What keys are asked for: one session never does both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Work {
+    /// Single devices.
+    Devices,
+    /// Bulk registration.
+    Bulk {
+        /// The role that is handed to AWS IoT, where a task is to be started.
+        passed: Option<String>,
+    },
 }
 
 #[cfg(test)]
@@ -101,7 +139,35 @@ mod tests {
             template: "t".repeat(36),
             things: "n".repeat(128),
         };
-        let policy = account.policy(Role::Support).to_string();
-        assert!(policy.len() <= LONGEST_SESSION, "{}", policy.len());
+        for policy in [
+            account.policy(Role::Support),
+            account.registrar(&account.role(&"r".repeat(576))),
+        ] {
+            let policy = policy.to_string();
+            assert!(policy.len() <= LONGEST_SESSION, "{}", policy.len());
+        }
+    }
+
+    #[test]
+    fn a_session_for_devices_registers_nothing_in_bulk_and_one_for_bulk_touches_no_device() {
+        let text = "name = \"Acme\"\n[sign-in]\nissuer = \"https://login.acme.example\"\nclient-id = \"fieldkey\"\n\
+             [cloud]\nkind = \"aws-iot\"\nregion = \"eu-central-1\"\ntemplate = \"acme\"\n[cloud.credentials]\n\
+             way = \"sts\"\nrole = \"arn:aws:iam::123456789012:role/Office\"\n";
+        let crate::settings::CloudSettings::AwsIot(settings) =
+            crate::settings::Profile::parse(text).unwrap().cloud
+        else {
+            panic!("another cloud");
+        };
+        let of = |work| session(&settings, &work).unwrap();
+        let devices = of(Work::Devices);
+        assert!(!devices.contains("RegistrationTask") && !devices.contains("iam:PassRole"));
+        let follows = of(Work::Bulk { passed: None });
+        assert!(follows.contains("DescribeThingRegistrationTask") && !follows.contains("iam:PassRole"));
+        assert!(!follows.contains("iot:CreateProvisioningClaim"));
+        let role = "arn:aws:iam::123456789012:role/fieldkey-registration";
+        let starts = of(Work::Bulk {
+            passed: Some(role.into()),
+        });
+        assert!(starts.contains("iam:PassRole") && starts.contains(role));
     }
 }

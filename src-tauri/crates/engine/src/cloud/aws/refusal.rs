@@ -132,8 +132,20 @@ impl Refusal {
                 Operation::GetId | Operation::GetCredentialsForIdentity => {
                     "check the identity pool in the organisation profile".into()
                 }
+                Operation::DescribeThingRegistrationTask
+                | Operation::ListThingRegistrationTaskReports
+                | Operation::StopThingRegistrationTask => {
+                    "check the task's identifier, and account and region in the organisation profile".into()
+                }
                 _ => "it is not there".into(),
             },
+            Reason::Conflict | Reason::Invalid
+                if self.operation == Operation::StartThingRegistrationTask =>
+            {
+                "an account runs one task at a time: follow or stop the one that runs; else check bucket, key, role and \
+                 template"
+                    .into()
+            }
             Reason::Conflict => "look at the device in the account".into(),
             Reason::Setup => {
                 "the office must correct the account; fieldkey aws policy prints what fits".into()
@@ -174,6 +186,8 @@ fn bare(raw: &str) -> Option<String> {
 fn reason(operation: Operation, status: u16, code: &str, message: &str) -> Reason {
     let cognito = operation.service() == Service::CognitoIdentity;
     match code.strip_suffix("Exception").unwrap_or(code) {
+        // A limit that waiting a moment does not lift: another task runs.
+        "LimitExceeded" if operation == Operation::StartThingRegistrationTask => Reason::Conflict,
         "Throttling"
         | "Throttled"
         | "TooManyRequests"

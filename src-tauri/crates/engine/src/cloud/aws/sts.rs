@@ -8,7 +8,7 @@ use url::form_urlencoded::Serializer;
 
 use super::keys::Granted;
 use super::operation::Operation;
-use super::policy;
+use super::policy::{self, Work};
 use super::sign::Keys;
 use super::stamp::iso;
 use super::wire::{Trouble, Wire, request};
@@ -27,6 +27,7 @@ pub(super) struct Role<'a> {
     pub(super) arn: &'a str,
     pub(super) seconds: u32,
     pub(super) settings: &'a AwsSettings,
+    pub(super) work: &'a Work,
 }
 
 impl Role<'_> {
@@ -63,7 +64,7 @@ impl Role<'_> {
             .append_pair("RoleSessionName", &session_name(subject))
             .append_pair("DurationSeconds", &self.seconds.to_string())
             .append_pair("WebIdentityToken", token.reveal());
-        if let Some(policy) = policy::session(self.settings) {
+        if let Some(policy) = policy::session(self.settings, self.work) {
             form.append_pair("Policy", &policy);
         }
         form.finish()

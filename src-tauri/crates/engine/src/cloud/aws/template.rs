@@ -110,7 +110,7 @@ impl ThingPlan {
 }
 
 /// The parameters that somebody has to give; those of AWS itself come from the certificate.
-fn parameters(body: &Value) -> Vec<TemplateParameter> {
+pub(super) fn parameters(body: &Value) -> Vec<TemplateParameter> {
     let all = body
         .get("Parameters")
         .and_then(Value::as_object)
@@ -131,7 +131,7 @@ fn parameters(body: &Value) -> Vec<TemplateParameter> {
         .collect()
 }
 
-fn is_serial(parameter: &str) -> bool {
+pub(super) fn is_serial(parameter: &str) -> bool {
     let plain: String = parameter
         .chars()
         .filter(char::is_ascii_alphanumeric)
@@ -220,7 +220,7 @@ impl Plan {
 
 /// What an expression of the template comes to, where that is certain. A default is no certainty: the device may send
 /// another value.
-fn text(value: &Value, given: &BTreeMap<String, String>) -> Option<String> {
+pub(super) fn text(value: &Value, given: &BTreeMap<String, String>) -> Option<String> {
     if let Some(text) = value.as_str() {
         return Some(text.to_owned());
     }

@@ -2,6 +2,7 @@
 
 use super::super::operation::{Operation, Role, Scope};
 use super::super::policy::Account;
+use super::bulk;
 use super::script::*;
 use crate::ports::Cloud;
 use commission::claim::Purpose;
@@ -42,7 +43,7 @@ fn resource(operation: Operation, path: &str) -> Option<String> {
         Scope::Thing => Some(account.resource("thing", name)),
         Scope::Certificate => Some(account.resource("cert", name)),
         Scope::Client => Some(account.resource("client", name)),
-        Scope::Any => Some("*".into()),
+        Scope::Any | Scope::Task => Some("*".into()),
         Scope::Unsigned => None,
     }
 }
@@ -72,6 +73,23 @@ async fn visit(bench: &Bench) {
     bench.aws.retire(&claim.cleanup).await.unwrap();
 }
 
+/// A whole bulk registration.
+async fn register(bench: &Bench) {
+    let task = json!({"taskId": "t-1", "status": "Completed"});
+    bench
+        .account
+        .answers(bulk::START, 200, &json!({"taskId": "t-1"}))
+        .answers(bulk::LOOK, 200, &task)
+        .answers(bulk::REPORTS, 200, &json!({"resourceLinks": []}))
+        .answers(bulk::STOP, 200, &json!({}));
+    let order = bulk::order();
+    let tasks = bulk::tasks(bench, Some(order.role()));
+    tasks.start(&order).await.unwrap();
+    tasks.look("t-1").await.unwrap();
+    tasks.failures("t-1").await.unwrap();
+    tasks.stop("t-1").await.unwrap();
+}
+
 #[tokio::test]
 async fn the_printed_policies_allow_every_call_that_is_made_and_no_other_template_or_account() {
     let by_role = usual("");
@@ -89,9 +107,13 @@ async fn the_printed_policies_allow_every_call_that_is_made_and_no_other_templat
         .answers(ENDPOINT, 200, &json!({"endpointAddress": "localhost"}));
     visit(&by_pool).await;
 
+    let in_bulk = usual("");
+    register(&in_bulk).await;
+
+    let registrar = account().registrar(bulk::order().role());
     let (installer, support) = (account().policy(Role::Installer), account().policy(Role::Support));
     let mut made = std::collections::BTreeSet::new();
-    for bench in [&by_role, &by_pool] {
+    for bench in [&by_role, &by_pool, &in_bulk] {
         for (operation, path) in bench
             .account
             .requests(|request| (operation(request), request.uri().path().to_owned()))
@@ -100,8 +122,15 @@ async fn the_printed_policies_allow_every_call_that_is_made_and_no_other_templat
             let Some(resource) = resource(operation, &path) else {
                 continue;
             };
-            assert!(
+            let for_registrar = operation.role() == Role::Registrar;
+            assert_eq!(
+                allows(&registrar, operation.action(), &resource),
+                for_registrar,
+                "{operation:?} on {resource}"
+            );
+            assert_eq!(
                 allows(&support, operation.action(), &resource),
+                !for_registrar,
                 "{operation:?} on {resource}"
             );
             let for_installer = operation.role() == Role::Installer;

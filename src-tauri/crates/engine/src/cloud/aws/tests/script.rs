@@ -321,6 +321,14 @@ pub(super) fn operation(request: &Request<Vec<u8>>) -> Operation {
         ("GET", path) if path.starts_with("/certificates/") => Some(Operation::DescribeCertificate),
         ("PUT", path) if path.starts_with("/certificates/") => Some(Operation::UpdateCertificate),
         ("GET", path) if path.starts_with("/connections/") => Some(Operation::GetConnection),
+        ("POST", "/thing-registration-tasks") => Some(Operation::StartThingRegistrationTask),
+        ("GET", path) if path.ends_with("/reports") => Some(Operation::ListThingRegistrationTaskReports),
+        ("GET", path) if path.starts_with("/thing-registration-tasks/") => {
+            Some(Operation::DescribeThingRegistrationTask)
+        }
+        ("PUT", path) if path.starts_with("/thing-registration-tasks/") => {
+            Some(Operation::StopThingRegistrationTask)
+        }
         ("GET", "/endpoint") => Some(Operation::DescribeEndpoint),
         _ => None,
     };
