@@ -9,7 +9,7 @@ use std::time::Duration;
 use commission::secret::Token;
 use sandbox::cloud::Witness;
 use sandbox::radio::record::LinkRecord;
-use sandbox::sandbox::{LABELS_JSON_FILE, PROFILE_FILE, Sandbox, SandboxConfig, Status, ThingStatus};
+use sandbox::sandbox::{LABELS_JSON_FILE, PROFILE_FILE, Sandbox, SandboxConfig, Status};
 use sandbox::scenario::Scenario;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -237,16 +237,6 @@ impl Site {
 
     /// Why the cloud does not have this device as it should be once it is done; empty when it has.
     pub fn missing(&self, serial: &str) -> Vec<String> {
-        let mut missing = self.missing_at_aws(serial);
-        let released = |thing: &ThingStatus| thing.serial == serial && thing.released;
-        if !self.status().things.iter().any(released) {
-            missing.push(format!("{serial} is not released"));
-        }
-        missing
-    }
-
-    /// The same in an account with no broker, where nothing is released.
-    pub fn missing_at_aws(&self, serial: &str) -> Vec<String> {
         let status = self.status();
         let mut missing = self.left(serial);
         let things: Vec<_> = status.things.iter().filter(|t| t.serial == serial).collect();
@@ -261,6 +251,9 @@ impl Site {
                     .any(|id| thing.certificates.iter().any(|(own, _)| own == id))
                 {
                     missing.push(format!("{serial} keeps a claim's certificate"));
+                }
+                if !thing.released {
+                    missing.push(format!("{serial} is not released"));
                 }
             }
             other => missing.push(format!("{serial} is {} things", other.len())),

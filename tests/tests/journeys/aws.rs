@@ -24,12 +24,13 @@ async fn devices_are_enrolled_by_an_identity_pool_and_by_a_role_with_no_broker_i
         let run = site.commission(&[]).await.exits(0);
         for serial in ["A", "B"] {
             assert_eq!(run.ended(serial), ("done", ""), "{way}");
-            assert_eq!(site.missing_at_aws(serial), [""; 0], "{way}");
+            assert_eq!(site.missing(serial), [""; 0], "{way}");
         }
         assert!(
             site.status().claims.iter().all(|claim| claim.state == "used"),
             "{way}"
         );
+        assert_eq!(site.status().shortcomings(), [""; 0], "{way}");
         site.run(&["resume"]).await.exits(0).last("nothing-open");
         drop(site.run(&["doctor"]).await.exits(0));
     }
@@ -150,7 +151,7 @@ impl Trouble {
             Ends::Done => {
                 let run = run.exits(0);
                 assert_eq!(run.ended("A"), ("done", ""), "{name}");
-                assert_eq!(site.missing_at_aws("A"), [""; 0], "{name}");
+                assert_eq!(site.missing("A"), [""; 0], "{name}");
             }
             Ends::Untouched(code, words) => {
                 let run = run.exits(6);

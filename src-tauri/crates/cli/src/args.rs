@@ -158,6 +158,17 @@ pub(crate) enum Aws {
     Bulk(Bulk),
 }
 
+/// How people of the sandbox come to a claim.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum Way {
+    /// Through the organisation's broker.
+    Broker,
+    /// From the AWS account, with keys of its identity pool.
+    Cognito,
+    /// From the AWS account, with keys of a role.
+    Sts,
+}
+
 /// What an account is given.
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum Paper {
@@ -351,6 +362,9 @@ pub(crate) enum Sandbox {
     },
     /// Begin to work at it: import its profile, and keep its networks' passphrases in the keyring.
     MoveIn {
+        /// How claims are come by: through the broker, or from the AWS account, with keys by Cognito or STS.
+        #[arg(long, value_enum, default_value_t = Way::Broker)]
+        by: Way,
         /// Where it keeps its state.
         #[arg(long, value_name = "FOLDER")]
         state: Option<PathBuf>,

@@ -6,11 +6,13 @@ use std::path::{Path, PathBuf};
 
 use engine::ports::VaultEntry;
 use sandbox::person::Person;
-use sandbox::sandbox::{Sandbox, SandboxConfig, SandboxError, Secrets, Status};
+use sandbox::sandbox::{
+    COGNITO_PROFILE_FILE, STS_PROFILE_FILE, Sandbox, SandboxConfig, SandboxError, Secrets, Status,
+};
 use sandbox::scenario::{BUILT_IN, Scenario};
 use url::Url;
 
-use crate::args;
+use crate::args::{self, Way};
 use crate::exit::{Ended, Exit};
 use crate::setup::Base;
 use crate::words;
@@ -24,7 +26,7 @@ pub(crate) async fn run(base: &Base, wanted: &args::Sandbox) -> Result<(), Ended
             speed,
         } => up(base, scenario, state.as_deref(), *speed).await,
         args::Sandbox::Status { state, check } => status(base, &folder(base, state.as_deref()), *check).await,
-        args::Sandbox::MoveIn { state } => move_in(base, &folder(base, state.as_deref())).await,
+        args::Sandbox::MoveIn { by, state } => move_in(base, &folder(base, state.as_deref()), *by).await,
         args::Sandbox::Browse { state, user, page } => {
             browse(base, &folder(base, state.as_deref()), user, page).await
         }
@@ -173,9 +175,14 @@ async fn status(base: &Base, state: &Path, check: bool) -> Result<(), Ended> {
 }
 
 /// What an office does for an installer, and what the installer types once.
-async fn move_in(base: &Base, state: &Path) -> Result<(), Ended> {
+async fn move_in(base: &Base, state: &Path, by: Way) -> Result<(), Ended> {
     let status = read_status(state).await?;
-    super::profile::import(base, &status.profile)?;
+    let profile = match by {
+        Way::Broker => status.profile,
+        Way::Cognito => state.join(COGNITO_PROFILE_FILE),
+        Way::Sts => state.join(STS_PROFILE_FILE),
+    };
+    super::profile::import(base, &profile)?;
     let setup = base.clone().with_profile()?;
     let vault = setup.keyring().await?;
     let secrets = Secrets::read(state).map_err(broken)?;

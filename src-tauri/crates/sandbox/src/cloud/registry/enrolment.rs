@@ -112,10 +112,12 @@ impl Registry {
         let mut state = self.state();
         let claim = state.claims.get_mut(claim_id).filter(|claim| claim.is_alive())?;
         claim.push(EventView::of(EventKind::IdentityIssued, at, &signed.id, None));
+        let direct = claim.serial.is_none();
         state.made += 1;
         let certificate = Certificate {
             pem: signed.pem.clone(),
             created_at: at,
+            direct,
             status: CertificateStatus::PendingActivation,
             claim: claim_id.into(),
             thing: None,

@@ -32,7 +32,7 @@ pub struct ThingSnapshot {
     pub active: Vec<String>,
     /// The certificate that is online now.
     pub connected: Option<String>,
-    /// Whether support sees it.
+    /// Whether support sees it: with no broker in between, as soon as it is registered.
     pub released: bool,
 }
 
@@ -89,6 +89,7 @@ impl Registry {
         for (name, thing) in &state.things {
             let principals = state.principals(name).into_iter();
             let certificates: Vec<_> = principals.map(|(id, made)| (id.clone(), made.status)).collect();
+            let direct = state.active(name).iter().any(|(_, made)| made.direct);
             let active: Vec<_> = state.active(name).into_iter().map(|(id, _)| id.clone()).collect();
             if certificates.is_empty() {
                 orphans.push(Orphan::NoCertificate { thing: name.clone() });
@@ -110,7 +111,7 @@ impl Registry {
                     .connection
                     .as_ref()
                     .map(|connection| connection.principal.clone()),
-                released: thing.released.is_some(),
+                released: thing.released.is_some() || direct,
             });
         }
         for (id, made) in state.certificates.iter().filter(|(_, made)| made.thing.is_none()) {

@@ -48,6 +48,8 @@ struct KeptCertificate {
     created_at: i64,
     active: bool,
     #[serde(default)]
+    direct: bool,
+    #[serde(default)]
     revoked: bool,
     #[serde(default)]
     policies: BTreeSet<String>,
@@ -94,6 +96,7 @@ impl Registry {
                         created_at: made.created_at,
                         revoked: made.status == CertificateStatus::Revoked,
                         policies: made.policies.clone(),
+                        direct: made.direct,
                         active: made.status == CertificateStatus::Active,
                         claim: made.claim.clone(),
                         thing: made.thing.clone(),
@@ -144,6 +147,7 @@ impl Registry {
                 let certificate = Certificate {
                     pem: own.pem,
                     created_at: own.created_at,
+                    direct: own.direct,
                     leaves: None,
                     policies: own.policies,
                     status,

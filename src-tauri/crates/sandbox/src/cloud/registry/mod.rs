@@ -98,6 +98,8 @@ struct Certificate {
     pem: String,
     created_at: i64,
     status: CertificateStatus,
+    /// Whether AWS gave its claim directly, with no broker that would release what it leads to.
+    direct: bool,
     claim: String,
     thing: Option<String>,
     /// When it leaves the thing: detaching takes its time (AWS IoT: seconds).
