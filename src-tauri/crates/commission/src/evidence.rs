@@ -203,6 +203,10 @@ pub struct Snapshot {
     /// Its registration, where it has one.
     #[serde(default)]
     pub thing: Option<Thing>,
+    /// Devices of this organisation come to their identity by what they were made with: they get Wi-Fi, no claim, and
+    /// the cloud is watched for them.
+    #[serde(default)]
+    pub self_enrolling: bool,
 }
 
 /// What the cloud shows of an enrolment under way.

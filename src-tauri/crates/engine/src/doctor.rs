@@ -371,14 +371,19 @@ fn cloud_findings(preflight: &Preflight) -> Vec<Finding> {
             preflight.cloud, preflight.endpoint.host, preflight.endpoint.port
         ),
     );
-    let template = if preflight.template.enabled {
-        Finding::ok(Part::Template, format!("{} is on.", preflight.template.name))
+    let template = if preflight.template.name.is_empty() {
+        None
+    } else if preflight.template.enabled {
+        Some(Finding::ok(
+            Part::Template,
+            format!("{} is on.", preflight.template.name),
+        ))
     } else {
-        Finding::bad(
+        Some(Finding::bad(
             Part::Template,
             format!("{} is switched off.", preflight.template.name),
             "Ask an administrator of the cloud to switch it on; until then every enrolment would be refused.",
-        )
+        ))
     };
     let missing: Vec<&str> = RIGHTS
         .into_iter()
@@ -400,7 +405,8 @@ fn cloud_findings(preflight: &Preflight) -> Vec<Finding> {
             "Show this to the office; it can be set right in the cloud's account.",
         )
     });
-    let mut findings = vec![cloud, template];
+    let mut findings = vec![cloud];
+    findings.extend(template);
     findings.extend(remarks);
     findings.push(rights);
     findings

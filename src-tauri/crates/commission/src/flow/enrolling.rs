@@ -151,7 +151,8 @@ impl Enrolling {
         Undoing::enter(cx, fault)
     }
 
-    /// A device that has a credential of its own is done once the cloud shows it online anew with that one.
+    /// A device that has a credential of its own is done once the cloud shows it online anew with that one, which for one
+    /// that enrols itself may be new to the cloud.
     fn advance_plain(self, cx: &mut Context) -> State {
         let Some(serial) = cx.serial().cloned() else {
             return State::Enrolling(self);
@@ -165,7 +166,13 @@ impl Enrolling {
             cx.look_up_again(&serial);
             return State::Enrolling(self);
         };
-        for fact in [
+        let earlier = cx.before.as_ref().and_then(|before| before.thing.as_ref());
+        let known = earlier.is_some_and(|thing| thing.principals.iter().any(|own| own.id == principal));
+        let registered = (!known).then(|| Fact::Registered {
+            thing: Some(thing.clone()),
+            principal: Some(principal.clone()),
+        });
+        for fact in registered.into_iter().chain([
             Fact::SeenOnline {
                 thing: Some(thing.clone()),
                 principal: Some(principal.clone()),
@@ -173,7 +180,7 @@ impl Enrolling {
             Fact::OneActiveCredential {
                 principal: principal.clone(),
             },
-        ] {
+        ]) {
             cx.keep(Evidence {
                 fact,
                 source: Source::Cloud,

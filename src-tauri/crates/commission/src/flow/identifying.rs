@@ -127,6 +127,7 @@ impl Identifying {
             Some(Err(fault)) => return Undoing::enter(cx, fault),
             Some(Ok(snapshot)) => snapshot,
         };
+        cx.plain |= snapshot.self_enrolling;
         if let Err(fault) = permit(cx, &serial, &snapshot) {
             return Undoing::enter(cx, fault);
         }
@@ -205,8 +206,9 @@ fn permit(cx: &Context, serial: &Serial, snapshot: &Snapshot) -> Result<(), Faul
         .as_ref()
         .is_some_and(|thing| thing.active().next().is_some());
     if cx.plain {
-        // Wi-Fi alone leads nowhere unless the cloud knows a credential that the device has already.
-        return if active {
+        // Wi-Fi alone leads nowhere unless the device has a credential already: one that the cloud knows, or one that it
+        // takes as it comes.
+        return if active || snapshot.self_enrolling {
             Ok(())
         } else {
             Err(Fault::CredentialsUnsupported)

@@ -401,12 +401,15 @@ fn take_remains(cx: &mut Context, remains: &Remains) -> bool {
     true
 }
 
-/// Whether an earlier run gave the device Wi-Fi alone: settings were applied without a claim, on a first visit to a device
-/// that the cloud knew with a credential of its own. A device that takes claims would have been refused for that.
+/// Whether an earlier run gave the device Wi-Fi alone: settings were applied without a claim, to one that enrols itself, or
+/// on a first visit to one that the cloud knew with a credential of its own. A device that takes claims would have been refused for that.
 fn took_wifi_alone(cx: &Context, remains: &Remains) -> bool {
-    let before = remains.before.as_ref().and_then(|before| before.thing.as_ref());
-    let had_its_own = before.is_some_and(|thing| thing.active().next().is_some());
-    cx.plan.purpose == Purpose::New && remains.applied && remains.is_claimless() && had_its_own
+    let before = remains.before.as_ref();
+    let enrols_itself = before.is_some_and(|before| before.self_enrolling);
+    let thing = before.and_then(|before| before.thing.as_ref());
+    let had_its_own = thing.is_some_and(|thing| thing.active().next().is_some());
+    let alone = enrols_itself || (cx.plan.purpose == Purpose::New && had_its_own);
+    remains.applied && remains.is_claimless() && alone
 }
 
 /// Such a device is done once the cloud has seen it back, which the journal may say already.

@@ -119,7 +119,8 @@ impl Proving {
 /// Takes what the device says it can do, if the policy takes it.
 fn take(cx: &mut Context, capabilities: Capabilities) -> Result<(), Fault> {
     allow(&cx.plan.policy, &capabilities)?;
-    cx.plain = capabilities.claims.is_empty();
+    cx.plain =
+        capabilities.claims.is_empty() || cx.before.as_ref().is_some_and(|before| before.self_enrolling);
     if cx.capabilities != capabilities {
         cx.events.push_back(Event::Capabilities(capabilities.clone()));
         cx.capabilities = capabilities;

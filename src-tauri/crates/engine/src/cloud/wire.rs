@@ -97,6 +97,7 @@ impl DeviceAnswer {
             min_firmware: self.min_firmware,
             owner: self.owner,
             thing: self.thing.map(Thing::from),
+            self_enrolling: false,
         })
     }
 }

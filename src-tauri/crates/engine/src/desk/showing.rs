@@ -241,7 +241,7 @@ impl Worker {
             },
             Some(Ok(preflight)) => CloudView {
                 name: Some(preflight.cloud.clone()),
-                template: Some(preflight.template.name.clone()),
+                template: Some(preflight.template.name.clone()).filter(|name| !name.is_empty()),
                 claim_seconds: u32::try_from(preflight.claim_life.as_secs()).ok(),
                 clock_ahead: Some(preflight.clock_ahead),
                 failure: None,

@@ -30,7 +30,7 @@ const SERIAL: &str = "{serial}";
 pub struct AwsSettings {
     /// The region, such as `eu-central-1`.
     pub region: String,
-    /// The fleet provisioning template.
+    /// The provisioning template; empty where the strategy has none.
     pub template: String,
     /// A thing's name with `{serial}` in it, for whoever may not read the template.
     pub thing: Option<String>,
@@ -90,6 +90,21 @@ pub enum Strategy {
     Jitr,
     /// The device's certificate was registered beforehand.
     Registered,
+}
+
+impl Strategy {
+    /// Whether a provisioning template is part of it.
+    pub fn has_template(self) -> bool {
+        match self {
+            Self::TrustedUser | Self::ClaimInDevice | Self::Jitp => true,
+            Self::Jitr | Self::Registered => false,
+        }
+    }
+
+    /// Whether devices come to their identity without a claim of Fieldkey's.
+    pub fn is_self_enrolling(self) -> bool {
+        self != Self::TrustedUser
+    }
 }
 
 /// A host and a port.
@@ -154,7 +169,7 @@ pub(super) struct RawAws {
     #[serde(rename = "kind")]
     _kind: String,
     region: String,
-    template: String,
+    template: Option<String>,
     thing: Option<String>,
     #[serde(default)]
     strategy: Strategy,
@@ -192,11 +207,26 @@ impl<'t> Check<'_, 't> {
             is_region(&raw.region),
             "a region such as eu-central-1",
         )?;
-        self.matches(
-            "cloud.template",
-            is_template(&raw.template),
-            "a template's name: 1 to 36 letters, digits, _ and -",
-        )?;
+        let template = match raw.template {
+            Some(template) => {
+                self.matches(
+                    "cloud.template",
+                    is_template(&template),
+                    "a template's name: 1 to 36 letters, digits, _ and -",
+                )?;
+                template
+            }
+            None if raw.strategy.has_template() => {
+                let problem = ProfileProblem::Shape("missing field `template`".to_owned());
+                return self.fail("cloud", problem);
+            }
+            None => String::new(),
+        };
+        if raw.thing.is_none() && !raw.strategy.has_template() {
+            // Nothing else tells what to look for in the registry.
+            let problem = ProfileProblem::Shape("missing field `thing`".to_owned());
+            return self.fail("cloud", problem);
+        }
         if let Some(thing) = &raw.thing {
             self.matches(
                 "cloud.thing",
@@ -219,7 +249,7 @@ impl<'t> Check<'_, 't> {
             credentials: self.credentials(raw.credentials)?,
             endpoints: self.endpoints(&raw.endpoints)?,
             region: raw.region,
-            template: raw.template,
+            template,
             thing: raw.thing,
             strategy: raw.strategy,
             device_ca: raw.device_ca,

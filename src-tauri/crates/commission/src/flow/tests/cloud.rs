@@ -260,6 +260,7 @@ impl Site {
                     min_firmware: None,
                     owner: Owner::None,
                     thing: None,
+                    self_enrolling: false,
                 });
                 if let Some(thing) = self.cloud.things.get(serial.as_str()) {
                     snapshot.thing = Some(thing.clone());

@@ -233,6 +233,7 @@ fn a_device_that_may_not_be_commissioned_gets_no_claim() {
             min_firmware: None,
             owner: Owner::None,
             thing: None,
+            self_enrolling: false,
         };
         spoil(&mut snapshot);
         site.cloud.snapshots.insert(device.serial.clone(), snapshot);

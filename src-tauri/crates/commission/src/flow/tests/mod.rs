@@ -13,4 +13,5 @@ mod remains;
 mod restart;
 mod retrying;
 mod rules;
+mod self_enrolling;
 mod sim;

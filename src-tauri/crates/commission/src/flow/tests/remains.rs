@@ -87,6 +87,7 @@ fn snapshot() -> Step {
                 connected_at: None,
                 connected_principal: None,
             }),
+            self_enrolling: false,
         },
     }
 }
@@ -109,6 +110,7 @@ fn snapshot_of(active: &str) -> Step {
                 connected_at: None,
                 connected_principal: None,
             }),
+            self_enrolling: false,
         },
     }
 }

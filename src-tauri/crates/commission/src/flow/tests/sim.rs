@@ -157,6 +157,7 @@ impl Site {
                 min_firmware: Some(Firmware("1.2".into())),
                 owner: Owner::None,
                 thing: None,
+                self_enrolling: false,
             });
         let shared: Shared = Arc::default();
         let reports: Reports = Arc::default();

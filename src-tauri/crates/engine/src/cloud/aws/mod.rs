@@ -208,8 +208,11 @@ impl AwsIot {
         }
     }
 
-    /// The template; none where this person may not read it.
+    /// The template; none where this person may not read it, or the strategy has none.
     async fn plan(&self, anew: bool) -> Result<Option<Arc<Plan>>, CloudError> {
+        if !self.settings.strategy.has_template() {
+            return Ok(None);
+        }
         let mut known = self.template.lock().await;
         let now = self.clock.now();
         if let Some((read, plan)) = &*known
@@ -360,6 +363,21 @@ impl AwsIot {
     }
 }
 
+/// What whoever stands before a device should know of a strategy.
+fn remark(strategy: Strategy) -> Option<&'static str> {
+    match strategy {
+        Strategy::TrustedUser | Strategy::Registered => None,
+        Strategy::ClaimInDevice => Some(
+            "All devices share the claim in their firmware, so that whoever reads it out of one can register others; the \
+             template's hook must know each device.",
+        ),
+        Strategy::Jitp | Strategy::Jitr => Some(
+            "AWS refuses the first connection of each device by design and registers it then; the device connects again \
+             by itself, and only that it stays away is a failure.",
+        ),
+    }
+}
+
 #[async_trait]
 impl Cloud for AwsIot {
     async fn preflight(&self) -> Result<Preflight, CloudError> {
@@ -371,8 +389,13 @@ impl Cloud for AwsIot {
         if person.roles.is_empty() || person.roles.iter().any(|role| role == SUPPORT) {
             rights.push("transfer".into());
         }
-        let mut remarks = plan.as_ref().map(|plan| plan.remarks()).unwrap_or_default();
-        if plan.is_none() {
+        let strategy = self.settings.strategy;
+        let mut remarks = plan
+            .as_ref()
+            .map(|plan| plan.remarks(strategy))
+            .unwrap_or_default();
+        remarks.extend(remark(strategy).map(str::to_owned));
+        if plan.is_none() && strategy.has_template() {
             remarks.push(
                 "This person may not read the template, so that a template that is off or unfit shows only when a \
                  device registers; allow iot:DescribeProvisioningTemplate."
@@ -416,6 +439,7 @@ impl Cloud for AwsIot {
             min_firmware: None,
             owner: if thing.is_some() { Owner::Us } else { Owner::None },
             thing,
+            self_enrolling: self.settings.strategy.is_self_enrolling(),
         })
     }
 

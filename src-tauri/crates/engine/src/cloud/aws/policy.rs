@@ -45,6 +45,8 @@ impl Account {
 
     fn scope(&self, scope: Scope) -> Option<String> {
         match scope {
+            // A strategy without a template needs no right to one.
+            Scope::Template if self.template.is_empty() => None,
             Scope::Template => Some(self.resource("provisioningtemplate", &self.template)),
             Scope::Thing => Some(self.resource("thing", &self.things)),
             Scope::Certificate => Some(self.resource("cert", "*")),

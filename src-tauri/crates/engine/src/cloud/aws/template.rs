@@ -9,6 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use crate::ports::TemplateParameter;
+use crate::settings::Strategy;
 
 /// What a parameter for the serial number may be called; compared without case and signs.
 const SERIALS: [&str; 4] = ["serialnumber", "serial", "deviceserial", "deviceserialnumber"];
@@ -174,7 +175,7 @@ impl Plan {
     }
 
     /// What is unwise about it, one sentence each.
-    pub(super) fn remarks(&self) -> Vec<String> {
+    pub(super) fn remarks(&self, strategy: Strategy) -> Vec<String> {
         let mut remarks = Vec::new();
         match &self.thing {
             None => remarks.push(
@@ -188,6 +189,15 @@ impl Plan {
                     .to_owned(),
             ),
             Some(_) => {}
+        }
+        // Its parameters come from the device's certificate, and it has no hook.
+        if strategy == Strategy::Jitp {
+            if !self.jitp {
+                remarks.push(
+                    "The template is none for just-in-time provisioning, which the profile names.".to_owned(),
+                );
+            }
+            return remarks;
         }
         if !self.hook {
             remarks.push(
@@ -345,7 +355,7 @@ mod tests {
             .map(|parameter| (parameter.name.as_str(), parameter.required))
             .collect();
         assert_eq!(names, [("Site", false), ("Zone", true), ("device_serial", true)]);
-        let remarks = plan.remarks();
+        let remarks = plan.remarks(Strategy::TrustedUser);
         assert!(
             matches!(remarks.as_slice(), [only] if only.contains("wants Zone of")),
             "{remarks:?}"
@@ -370,14 +380,14 @@ mod tests {
         assert!(strict.clashes("FK-8", &present).is_empty());
         assert!(
             strict
-                .remarks()
+                .remarks(Strategy::TrustedUser)
                 .iter()
                 .any(|remark| remark.contains("OverrideSettings"))
         );
         for rule in ["REPLACE", "MERGE", "DO_NOTHING"] {
             let mild = plan(&thing(&name, &json!({"AttributePayload": rule})), &usual());
             assert!(mild.clashes("FK-7", &present).is_empty(), "{rule}");
-            assert!(mild.remarks().is_empty(), "{rule}");
+            assert!(mild.remarks(Strategy::TrustedUser).is_empty(), "{rule}");
         }
         let fail = plan(&thing(&name, &json!({"AttributePayload": "FAIL"})), &usual());
         assert_eq!(fail.clashes("FK-7", &present).len(), 1);
@@ -388,7 +398,7 @@ mod tests {
         let plan = plan(&json!({"Type": "AWS::IoT::Policy"}), &usual());
         assert_eq!(plan.thing_name("FK-7"), None);
         assert!(
-            plan.remarks()
+            plan.remarks(Strategy::TrustedUser)
                 .iter()
                 .any(|remark| remark.contains("registers no thing"))
         );
@@ -409,7 +419,7 @@ mod tests {
             let plan = answer(odd).plan().unwrap();
             assert!(plan.parameters.is_empty() && !plan.enabled, "{odd}");
             assert!(
-                plan.remarks()
+                plan.remarks(Strategy::TrustedUser)
                     .iter()
                     .any(|remark| remark.contains("just-in-time"))
             );
