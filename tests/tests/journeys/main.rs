@@ -26,6 +26,8 @@ mod second_thoughts;
 #[cfg(test)]
 mod secrets;
 #[cfg(test)]
+mod strategies;
+#[cfg(test)]
 mod twins;
 #[cfg(test)]
 mod visits;

@@ -140,6 +140,8 @@ pub struct Preflight {
     pub server_time: UnixTime,
     /// How far this machine's calendar clock is ahead of the cloud's, in seconds; negative where behind.
     pub clock_ahead: i64,
+    /// How devices come to their identity, where they do so by themselves; one sentence for a person.
+    pub way: Option<String>,
     /// What is unwise about how the cloud is set up, for a person; none where nothing is.
     pub remarks: Vec<String>,
 }

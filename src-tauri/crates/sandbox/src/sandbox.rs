@@ -147,6 +147,9 @@ impl Sandbox {
             keys.insert(spec.number, Firmware::make(spec, &maker, flash)?);
         }
         let cloud = Cloud::start(cloud_config(&scenario, &keys, &site)).await?;
+        for (spec, flash) in scenario.devices.iter().zip(&flashes) {
+            Firmware::equip(spec, &maker, flash, &cloud)?;
+        }
         let pace = Pace::new(scenario.speed * speed);
         let world = Arc::new(World {
             points: scenario.networks.clone(),

@@ -22,6 +22,10 @@ claimSeconds: number | null,
  */
 clockAhead: number | null, 
 /**
+ * How many things about it the office should know; the look at everything tells them.
+ */
+remarks: number, 
+/**
  * Why it cannot be used.
  */
 failure: Failure | null, };

@@ -85,7 +85,9 @@ async fn orders(
     cloud: &dyn Cloud,
     networks: &mut Networks<'_>,
 ) -> Result<Vec<Order>, Ended> {
-    setup.check_cloud(cloud).await?;
+    for remark in setup.check_cloud(cloud).await?.remarks {
+        setup.out.warn("cloud-remark", &remark);
+    }
     let usual = setup.profile.usual_network(site).map(String::from);
     let mut orders = Vec::with_capacity(rows.len());
     for row in rows {

@@ -63,6 +63,8 @@ impl Enrolling {
         let news = matches!(signal, Signal::News);
         let tick = matches!(signal, Signal::Tick);
         match self.status.on(cx, signal) {
+            // One that enrols itself tries again by itself, and may be refused at first by design.
+            Some(Said::Refused { code, message }) if cx.plain => self.trouble = Some(refusal(code, message)),
             Some(Said::Refused { code, message }) => {
                 if is_cured_by_fresh_claim(&code) {
                     cx.discard_claim();
@@ -141,13 +143,12 @@ impl Enrolling {
     }
 
     fn overdue(self, cx: &mut Context) -> State {
-        let fault = if cx.plain && cx.joined {
-            Fault::NotSeenOnline
-        } else {
-            self.trouble
-                .or_else(|| cx.watch.trouble())
-                .unwrap_or(Fault::EnrolTimeout)
-        };
+        let unseen = (cx.plain && cx.joined).then_some(Fault::NotSeenOnline);
+        let fault = self
+            .trouble
+            .or(unseen)
+            .or_else(|| cx.watch.trouble())
+            .unwrap_or(Fault::EnrolTimeout);
         Undoing::enter(cx, fault)
     }
 

@@ -231,6 +231,8 @@ pub struct CloudView {
     /// How far this computer's clock is ahead of the cloud's, in seconds.
     #[cfg_attr(feature = "ts", ts(type = "number | null"))]
     pub clock_ahead: Option<i64>,
+    /// How many things about it the office should know; the look at everything tells them.
+    pub remarks: u32,
     /// Why it cannot be used.
     pub failure: Option<Failure>,
 }

@@ -8,6 +8,7 @@ use commission::secret::Token;
 use serde::{Deserialize, Serialize};
 
 use super::faults::CloudFaults;
+use super::strategy::Strategy;
 use super::witness::Witness;
 
 /// Everything that is fixed when a cloud starts; [`CloudFaults`] are the part that can change later.
@@ -21,6 +22,8 @@ pub struct CloudConfig {
     pub redirect_uris: Vec<String>,
     /// The maker's import: the devices that exist.
     pub devices: Vec<MakerDevice>,
+    /// How devices come to their identity.
+    pub strategy: Strategy,
     /// The provisioning template's name, 1 to 36 letters, digits, `_`, `-`.
     pub template_name: String,
     /// The provisioning template's body, JSON as AWS IoT documents it.
@@ -107,6 +110,7 @@ impl Default for CloudConfig {
             ],
             redirect_uris: Vec::new(),
             devices: Vec::new(),
+            strategy: Strategy::TrustedUser,
             template_name: "FieldkeyTemplate".into(),
             template_body: DEFAULT_TEMPLATE.into(),
             claim_life: Duration::from_secs(300),

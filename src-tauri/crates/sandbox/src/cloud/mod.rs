@@ -14,6 +14,7 @@ mod keep;
 pub mod mqtt;
 mod oidc;
 pub mod registry;
+pub mod strategy;
 pub mod tls;
 mod trust;
 pub mod visitor;
@@ -34,6 +35,7 @@ pub use self::aws::AwsAccess;
 pub use self::config::{CloudConfig, MakerDevice, Owner, User};
 pub use self::faults::{CloudFaults, Faults, HangUp};
 pub use self::registry::Registry;
+pub use self::strategy::Strategy;
 pub use self::witness::Witness;
 
 use self::aws::{Aws, DEVICE_POLICY, Make};
@@ -42,8 +44,10 @@ use self::clock::CloudClock;
 use self::keep::{Keep, Ports};
 use self::mqtt::{Provisioning, Template, TemplateError};
 use self::oidc::Issuer;
+pub(crate) use self::strategy::MadeWith;
+use self::strategy::{JUST_IN_TIME_TEMPLATE, Strategies};
 use self::tls::TlsListener;
-use crate::ca::{CaError, Identity};
+use crate::ca::{Authority, CaError, Identity};
 use crate::device::storage::StorageError;
 
 /// Why a cloud could not start, or a client of it could not be made.
@@ -64,6 +68,9 @@ pub enum CloudError {
     /// What an earlier cloud kept cannot be used, or nothing can be kept.
     #[error(transparent)]
     Keep(#[from] StorageError),
+    /// A device could not be registered before it left the maker.
+    #[error("a device could not be registered beforehand: {0}")]
+    Strategy(String),
     /// The system gave no random bytes.
     #[error("the system gave no random bytes")]
     Random,
@@ -100,6 +107,7 @@ pub struct Cloud {
     pub ca_pem: String,
     faults: Faults,
     registry: Registry,
+    strategies: Arc<Strategies>,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -110,13 +118,18 @@ impl Cloud {
         let faults = Faults::new(config.faults.clone());
         let clock = CloudClock::new(faults.clone());
         let template = Arc::new(Template::read(&config.template_name, &config.template_body)?);
+        let own_way = match config.strategy.has_template() {
+            true => Arc::clone(&template),
+            false => Arc::new(Template::read(&config.template_name, JUST_IN_TIME_TEMPLATE)?),
+        };
         // Policies that templates name are part of an account that is set up.
-        let policies = template.named_policies();
+        let policies = template.named_policies().chain(own_way.named_policies());
         let policies = policies.map(|name| (name.to_owned(), DEVICE_POLICY.to_owned()));
         let registry = Registry::new(&config, policies.collect(), clock.clone(), faults.clone());
         let keep = Keep::open(config.keep.as_deref())?;
         let servers = keep.authority("servers", "Fieldkey sandbox")?;
         let devices = Arc::new(keep.authority("devices", "Fieldkey sandbox devices")?);
+        let makers = Arc::new(keep.authority("makers", "Fieldkey sandbox maker of devices")?);
         keep.restore(&registry)?;
         let before = keep.ports()?;
         let server = servers.server()?;
@@ -135,13 +148,26 @@ impl Cloud {
             host: "localhost".into(),
             port,
         };
+        let strategies = Arc::new(Strategies {
+            strategy: config.strategy,
+            registry: registry.clone(),
+            template: own_way,
+            devices: Arc::clone(&devices),
+            makers: Arc::clone(&makers),
+            rule_delay: config.detach_delay,
+        });
         let provisioning = Provisioning {
             registry: registry.clone(),
             template: Arc::clone(&template),
             devices: Arc::clone(&devices),
             faults: faults.clone(),
+            strategies: Arc::clone(&strategies),
         };
-        let tls = tls::for_mqtt(&server, &devices)?;
+        let known: &[&Authority] = match config.strategy.has_certificates() {
+            true => &[&devices, &makers],
+            false => &[&devices],
+        };
+        let tls = tls::for_mqtt(&server, known)?;
         let enrolling = mqtt::serve(
             tcp,
             tls,
@@ -202,6 +228,7 @@ impl Cloud {
             ca_pem,
             faults,
             registry,
+            strategies,
             stop,
             tasks: vec![issuing, enrolling, controlling, brokering, keeping],
         })
@@ -210,6 +237,11 @@ impl Cloud {
     /// What the cloud knows, to look at.
     pub fn registry(&self) -> &Registry {
         &self.registry
+    }
+
+    /// What devices of this account are made with.
+    pub(crate) fn strategies(&self) -> &Strategies {
+        &self.strategies
     }
 
     /// The switchboard of what goes wrong.

@@ -73,13 +73,15 @@ pub(crate) fn for_https(server: &Identity) -> Result<Arc<ServerConfig>, CloudErr
     Ok(Arc::new(config))
 }
 
-/// MQTT: a client certificate of `devices` is a must, and a session is never resumed, so that each connection
+/// MQTT: a client certificate of one of `known` is a must, and a session is never resumed, so that each connection
 /// shows its certificate again.
-pub(crate) fn for_mqtt(server: &Identity, devices: &Authority) -> Result<Arc<ServerConfig>, CloudError> {
+pub(crate) fn for_mqtt(server: &Identity, known: &[&Authority]) -> Result<Arc<ServerConfig>, CloudError> {
     let provider = Arc::new(ring::default_provider());
-    let mut known = RootCertStore::empty();
-    known.add(devices.der()).map_err(CloudError::tls)?;
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(known), Arc::clone(&provider))
+    let mut roots = RootCertStore::empty();
+    for authority in known {
+        roots.add(authority.der()).map_err(CloudError::tls)?;
+    }
+    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(&provider))
         .build()
         .map_err(CloudError::tls)?;
     let (chain, key) = server.for_tls();

@@ -27,8 +27,10 @@ use tokio::time::Instant;
 use super::enrol::{Habits, Order};
 use super::maker::{FactoryKey, Maker, MakerError};
 use super::pace::Pace;
-use super::storage::{Flash, Kept, Permanent, StorageError};
+use super::mqtt::{Material, MqttError};
+use super::storage::{Flash, Kept, MadeWith, Permanent, StorageError};
 use super::wifi::{Heard, Joining, Station, WifiSettings, World};
+use crate::cloud::{Cloud, CloudError, MadeWith as Given};
 use crate::radio::peripheral::{CharacteristicId, LinkHandle, OnAir};
 use crate::scenario::DeviceSpec;
 
@@ -44,6 +46,12 @@ pub enum FirmwareError {
     /// Its factory key.
     #[error(transparent)]
     Maker(#[from] MakerError),
+    /// What the cloud was to give it.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+    /// A certificate of the cloud that the device cannot use.
+    #[error(transparent)]
+    Credential(#[from] MqttError),
     /// The system gave no random bytes.
     #[error("the system gave no random bytes")]
     Random,
@@ -95,6 +103,8 @@ struct Inner {
     on_air: watch::Sender<OnAir>,
     progress: watch::Sender<Enrol>,
     claim: watch::Sender<Option<Arc<Order>>>,
+    /// The claim that it was made with.
+    own_claim: Option<Arc<Order>>,
     begun: Instant,
     core: Mutex<Core>,
     tasks: Mutex<JoinSet<()>>,
@@ -137,6 +147,28 @@ impl Firmware {
             .map(FactoryKey::fingerprint))
     }
 
+    /// Gives a device what it is made with to find its cloud by: a certificate once and for all, a claim anew each
+    /// time, as with a firmware that is replaced.
+    ///
+    /// # Errors
+    /// [`FirmwareError`] where its flash cannot be used, or the cloud gives it nothing.
+    pub(crate) fn equip(
+        spec: &DeviceSpec,
+        maker: &Maker,
+        flash: &Flash,
+        cloud: &Cloud,
+    ) -> Result<(), FirmwareError> {
+        let mut kept = unbox(spec, maker, flash)?;
+        let listed = spec.import.is_some();
+        let made_with = match (cloud.strategies().shared_claim()?, &kept.made_with) {
+            (Some(claim), _) => Some(claim),
+            (None, Some(MadeWith::Certificate(_))) => return Ok(()),
+            (None, _) => cloud.strategies().certificate(spec.serial.as_str(), listed)?,
+        };
+        kept.made_with = made_with.map(|made| own(spec, cloud, &made)).transpose()?;
+        Ok(flash.save(&kept)?)
+    }
+
     /// Takes a device out of its box, or up again where its flash says that it lived before, and switches it on.
     ///
     /// # Errors
@@ -160,6 +192,7 @@ impl Firmware {
             keep_alive: KEEP_ALIVE,
             telemetry: spec.enrol.telemetry,
         };
+        let own_claim = kept.made_with.as_ref().and_then(|made| own_claim(&spec, made));
         let core = Core {
             esp,
             kept,
@@ -183,6 +216,7 @@ impl Firmware {
             on_air: watch::Sender::new(on_air),
             progress: watch::Sender::new(Enrol::Waiting),
             claim: watch::Sender::new(None),
+            own_claim: own_claim.map(Arc::new),
             begun: Instant::now(),
             core: Mutex::new(core),
             tasks: Mutex::new(JoinSet::new()),
@@ -220,8 +254,7 @@ impl Firmware {
             enrol: self.inner.progress.borrow().clone(),
             principal: core
                 .kept
-                .permanent
-                .as_ref()
+                .identity()
                 .map(|permanent| permanent.certificate_id.clone()),
             blinks: core.blinks,
         }
@@ -493,6 +526,44 @@ fn unbox(spec: &DeviceSpec, maker: &Maker, flash: &Flash) -> Result<Kept, Firmwa
     };
     flash.save(&fresh)?;
     Ok(fresh)
+}
+
+/// What the cloud gives, as a device keeps it.
+fn own(spec: &DeviceSpec, cloud: &Cloud, made: &Given) -> Result<MadeWith, FirmwareError> {
+    let identity = made.identity();
+    let ca = Material::from_pem(Vec::new(), &cloud.ca_pem, identity.private_key.reveal())?.chain;
+    let permanent = Permanent {
+        certificate_id: identity.certificate.id.clone(),
+        material: Material::from_pem(ca, &identity.certificate.pem, identity.private_key.reveal())?,
+        thing: Some(spec.serial.to_string()),
+        endpoint: commission::claim::Endpoint {
+            host: cloud.mqtt.host.clone(),
+            port: cloud.mqtt.port,
+        },
+        data_topic: format!("dt/{}/state", spec.serial),
+    };
+    Ok(match made {
+        Given::Certificate(_) => MadeWith::Certificate(permanent),
+        Given::Claim { template, .. } => MadeWith::Claim {
+            claim: permanent,
+            template: template.clone(),
+        },
+    })
+}
+
+/// The claim that it was made with, which knows no end.
+fn own_claim(spec: &DeviceSpec, made: &MadeWith) -> Option<Order> {
+    let MadeWith::Claim { claim, template } = made else {
+        return None;
+    };
+    Some(Order {
+        material: claim.material.clone(),
+        endpoint: claim.endpoint.clone(),
+        template: template.clone(),
+        parameters: [("SerialNumber".to_owned(), spec.serial.to_string())].into(),
+        life: None,
+        received: Instant::now(),
+    })
 }
 
 fn order(bundle: &ClaimBundle, now: UnixTime) -> Option<Order> {

@@ -56,11 +56,27 @@ pub struct Permanent {
     pub data_topic: String,
 }
 
+/// What a device was made with to find its cloud by; a factory reset leaves it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MadeWith {
+    /// A certificate that is for it alone.
+    Certificate(Permanent),
+    /// A claim that it shares with others.
+    Claim {
+        /// The claim's certificate, and where it is good.
+        claim: Permanent,
+        /// The provisioning template.
+        template: String,
+    },
+}
+
 /// All that a device keeps.
 #[derive(Debug, Default)]
 pub struct Kept {
     /// Its factory key, where it has one.
     pub factory: Option<FactoryKey>,
+    /// What it was made with to find its cloud by, where nobody hands it a claim.
+    pub made_with: Option<MadeWith>,
     /// Its Wi-Fi settings, once applied with success.
     pub wifi: Option<WifiSettings>,
     /// Its permanent identity, once it has one.
@@ -191,6 +207,11 @@ fn of_file(path: &Path, error: &io::Error) -> StorageError {
 #[serde(deny_unknown_fields)]
 struct Record {
     factory: Option<FactoryRecord>,
+    #[serde(default)]
+    made_with: Option<PermanentRecord>,
+    /// There where it was made with a claim.
+    #[serde(default)]
+    template: Option<String>,
     wifi: Option<WifiRecord>,
     permanent: Option<PermanentRecord>,
 }
@@ -235,15 +256,65 @@ impl From<&Kept> for Record {
                 ssid_hex: hex::encode(wifi.ssid.as_bytes()),
                 passphrase: wifi.passphrase.as_ref().map(|text| text.reveal().to_owned()),
             }),
-            permanent: kept.permanent.as_ref().map(|permanent| PermanentRecord {
-                certificate_id: permanent.certificate_id.clone(),
-                chain: to_base64(&permanent.material.chain),
-                private_key: BASE64_STANDARD.encode(permanent.material.key.reveal()),
-                ca: to_base64(&permanent.material.ca),
-                thing: permanent.thing.clone(),
-                endpoint: permanent.endpoint.clone(),
-                data_topic: permanent.data_topic.clone(),
-            }),
+            made_with: kept.made_with.as_ref().map(|made| made.credential().into()),
+            template: match &kept.made_with {
+                Some(MadeWith::Claim { template, .. }) => Some(template.clone()),
+                _ => None,
+            },
+            permanent: kept.permanent.as_ref().map(PermanentRecord::from),
+        }
+    }
+}
+
+impl From<&Permanent> for PermanentRecord {
+    fn from(permanent: &Permanent) -> Self {
+        Self {
+            certificate_id: permanent.certificate_id.clone(),
+            chain: to_base64(&permanent.material.chain),
+            private_key: BASE64_STANDARD.encode(permanent.material.key.reveal()),
+            ca: to_base64(&permanent.material.ca),
+            thing: permanent.thing.clone(),
+            endpoint: permanent.endpoint.clone(),
+            data_topic: permanent.data_topic.clone(),
+        }
+    }
+}
+
+impl PermanentRecord {
+    fn take(&mut self) -> Result<Permanent, String> {
+        let key = Zeroizing::new(std::mem::take(&mut self.private_key));
+        let key = BASE64_STANDARD
+            .decode(key.as_bytes())
+            .map_err(|error| error.to_string())?;
+        Ok(Permanent {
+            certificate_id: std::mem::take(&mut self.certificate_id),
+            material: Material {
+                ca: from_base64(&self.ca)?,
+                chain: from_base64(&self.chain)?,
+                key: SecretBytes::new(key),
+            },
+            thing: self.thing.take(),
+            endpoint: self.endpoint.clone(),
+            data_topic: std::mem::take(&mut self.data_topic),
+        })
+    }
+}
+
+impl Kept {
+    /// The certificate that it goes online with: the one that it was given, else the one that it was made with.
+    pub fn identity(&self) -> Option<&Permanent> {
+        self.permanent.as_ref().or(match &self.made_with {
+            Some(MadeWith::Certificate(own)) => Some(own),
+            _ => None,
+        })
+    }
+}
+
+impl MadeWith {
+    /// The certificate, whichever it is.
+    pub fn credential(&self) -> &Permanent {
+        match self {
+            Self::Certificate(own) | Self::Claim { claim: own, .. } => own,
         }
     }
 }
@@ -270,29 +341,15 @@ impl Record {
                 })
             })
             .transpose()?;
-        let permanent = self
-            .permanent
-            .as_mut()
-            .map(|record| {
-                let key = Zeroizing::new(std::mem::take(&mut record.private_key));
-                let key = BASE64_STANDARD
-                    .decode(key.as_bytes())
-                    .map_err(|error| error.to_string())?;
-                Ok::<_, String>(Permanent {
-                    certificate_id: std::mem::take(&mut record.certificate_id),
-                    material: Material {
-                        ca: from_base64(&record.ca)?,
-                        chain: from_base64(&record.chain)?,
-                        key: SecretBytes::new(key),
-                    },
-                    thing: record.thing.take(),
-                    endpoint: record.endpoint.clone(),
-                    data_topic: std::mem::take(&mut record.data_topic),
-                })
-            })
-            .transpose()?;
+        let permanent = self.permanent.as_mut().map(PermanentRecord::take).transpose()?;
+        let made_with = self.made_with.as_mut().map(PermanentRecord::take).transpose()?;
+        let made_with = made_with.map(|own| match self.template.take() {
+            Some(template) => MadeWith::Claim { claim: own, template },
+            None => MadeWith::Certificate(own),
+        });
         Ok(Kept {
             factory,
+            made_with,
             wifi,
             permanent,
         })
@@ -318,8 +375,8 @@ impl Drop for Record {
         if let Some(passphrase) = self.wifi.as_mut().and_then(|wifi| wifi.passphrase.as_mut()) {
             passphrase.zeroize();
         }
-        if let Some(permanent) = &mut self.permanent {
-            permanent.private_key.zeroize();
+        for own in [&mut self.permanent, &mut self.made_with].into_iter().flatten() {
+            own.private_key.zeroize();
         }
     }
 }

@@ -6,7 +6,7 @@ use commission::secret::Token;
 use serde::{Deserialize, Serialize};
 
 use super::SandboxError;
-use crate::cloud::Cloud;
+use crate::cloud::{Cloud, Strategy};
 use crate::device::maker::Maker;
 use crate::device::storage::{read_if_there, write_atomically};
 use crate::scenario::{DeviceSpec, Scenario};
@@ -146,7 +146,9 @@ fn profile(scenario: &Scenario, cloud: &Cloud, maker: &Maker, way: Way) -> Resul
         Aws {
             kind: &'static str,
             region: &'a str,
-            template: &'a str,
+            strategy: Strategy,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            template: Option<&'a str>,
             thing: &'static str,
             device_ca: &'a str,
             ca: &'a str,
@@ -217,7 +219,12 @@ fn profile(scenario: &Scenario, cloud: &Cloud, maker: &Maker, way: Way) -> Resul
             Some(credentials) => Provider::Aws {
                 kind: "aws-iot",
                 region: &aws.region,
-                template: &scenario.cloud.template_name,
+                strategy: scenario.cloud.strategy,
+                template: scenario
+                    .cloud
+                    .strategy
+                    .has_template()
+                    .then_some(scenario.cloud.template_name.as_str()),
                 thing: "{serial}",
                 device_ca: &cloud.ca_pem,
                 ca: &cloud.ca_pem,

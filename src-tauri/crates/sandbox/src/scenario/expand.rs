@@ -12,7 +12,8 @@ use sha2::{Digest, Sha256};
 
 use super::place::{Document, ScenarioError};
 use super::{DeviceSpec, EnrolSpec, FirmwareFaults, Provisioning, Scenario, Security, form};
-use crate::cloud::{CloudConfig, MakerDevice, User};
+use crate::cloud::strategy::JUST_IN_TIME_TEMPLATE;
+use crate::cloud::{CloudConfig, MakerDevice, Strategy, User};
 use crate::device::maker::IdentityKind;
 use crate::device::wifi::{AccessPoint, StationBuild, WifiTimes};
 use crate::radio::peripheral::{Address, Advertisement};
@@ -487,7 +488,11 @@ fn cloud(
     Ok(CloudConfig {
         users: if people.is_empty() { usual.users } else { people },
         template_name: form.template_name.unwrap_or(usual.template_name),
-        template_body: form.template_body.unwrap_or(usual.template_body),
+        template_body: form.template_body.unwrap_or(match form.strategy {
+            Strategy::Jitp => JUST_IN_TIME_TEMPLATE.into(),
+            _ => usual.template_body,
+        }),
+        strategy: form.strategy,
         claim_life: or(form.claim_life_ms, usual.claim_life),
         access_token_life: or(form.access_token_life_ms, usual.access_token_life),
         device_poll_interval: or(form.device_code_interval_ms, usual.device_poll_interval),

@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use uuid::Uuid;
 
 use super::{Delay, Stack, Step};
-use crate::cloud::{CloudFaults, Owner};
+use crate::cloud::{CloudFaults, Owner, Strategy};
 use crate::device::enrol::{Format, KeyMaker};
 use crate::device::maker::IdentityKind;
 use crate::device::mqtt::Version;
@@ -96,6 +96,7 @@ pub(super) struct Cloud {
     pub(super) device_code_interval_ms: Option<u64>,
     pub(super) detach_delay_ms: Option<u64>,
     pub(super) region: Option<String>,
+    pub(super) strategy: Strategy,
     pub(super) template_name: Option<String>,
     pub(super) template_body: Option<String>,
     pub(super) faults: CloudFaults,

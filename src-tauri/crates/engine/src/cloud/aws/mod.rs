@@ -363,19 +363,31 @@ impl AwsIot {
     }
 }
 
-/// What whoever stands before a device should know of a strategy.
-fn remark(strategy: Strategy) -> Option<&'static str> {
+/// How devices come to their identity by this strategy, where they do so by themselves.
+fn way(strategy: Strategy) -> Option<&'static str> {
     match strategy {
-        Strategy::TrustedUser | Strategy::Registered => None,
+        Strategy::TrustedUser => None,
         Strategy::ClaimInDevice => Some(
-            "All devices share the claim in their firmware, so that whoever reads it out of one can register others; the \
-             template's hook must know each device.",
+            "Devices register themselves with the claim in their firmware; they get Wi-Fi alone and are watched until \
+             they are online.",
         ),
         Strategy::Jitp | Strategy::Jitr => Some(
-            "AWS refuses the first connection of each device by design and registers it then; the device connects again \
-             by itself, and only that it stays away is a failure.",
+            "Devices are registered when they first connect, which AWS refuses by design; they connect again by \
+             themselves. They get Wi-Fi alone and are watched until they are online.",
+        ),
+        Strategy::Registered => Some(
+            "Devices were registered before they left their maker; they get Wi-Fi alone and are watched until they are \
+             online.",
         ),
     }
+}
+
+/// What is unwise about a strategy.
+fn remark(strategy: Strategy) -> Option<&'static str> {
+    (strategy == Strategy::ClaimInDevice).then_some(
+        "All devices share the claim in their firmware, so that whoever reads it out of one can register others; the \
+         template's hook must know each device.",
+    )
 }
 
 #[async_trait]
@@ -422,6 +434,7 @@ impl Cloud for AwsIot {
             claim_life: LIFE,
             server_time: self.wire.now(),
             clock_ahead: self.wire.ahead().unwrap_or(0),
+            way: way(strategy).map(str::to_owned),
             remarks,
         })
     }

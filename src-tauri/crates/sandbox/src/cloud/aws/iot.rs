@@ -438,7 +438,7 @@ impl AwsParts {
                     "arn:aws:lambda:{}:{}:function:fieldkey-hook", account.region, account.account
                 ),
             },
-            "type": "FLEET_PROVISIONING",
+            "type": self.kind,
         }))
     }
 

@@ -98,6 +98,8 @@ pub(crate) struct AwsParts {
     roles: Roles,
     /// When the account was made, in Unix seconds.
     made_at: i64,
+    /// The type of its template.
+    kind: &'static str,
 }
 
 /// What the account is made of.
@@ -175,6 +177,10 @@ impl Aws {
             keys: KeyStore::new(make.config.witness.clone()),
             identities: Identities::default(),
             made_at: make.clock.now(),
+            kind: match make.config.strategy {
+                Strategy::Jitp => "JITP",
+                _ => "FLEET_PROVISIONING",
+            },
             registry: make.registry,
             faults: make.faults,
             clock: make.clock,

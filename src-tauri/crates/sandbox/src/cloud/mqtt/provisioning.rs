@@ -12,6 +12,7 @@ use super::{Rejection, hook};
 use crate::ca::{Authority, CaError, Signed};
 use crate::cloud::faults::{Faults, HangUp};
 use crate::cloud::registry::{Registration, Registry};
+use crate::cloud::strategy::Strategies;
 
 /// What the three operations need.
 pub(crate) struct Provisioning {
@@ -19,6 +20,7 @@ pub(crate) struct Provisioning {
     pub(crate) template: Arc<Template>,
     pub(crate) devices: Arc<Authority>,
     pub(crate) faults: Faults,
+    pub(crate) strategies: Arc<Strategies>,
 }
 
 /// How an operation ends.

@@ -51,14 +51,14 @@ impl Session {
     /// Serves the connection until either side ends it.
     pub(super) async fn run(server: Arc<Server>, stream: TlsStream<TcpStream>, stop: watch::Receiver<bool>) {
         let (_, tls) = stream.get_ref();
-        let Some(certificate) = tls
-            .peer_certificates()
-            .and_then(|chain| chain.first())
-            .map(certificate_id)
-        else {
+        let Some(leaf) = tls.peer_certificates().and_then(|chain| chain.first()) else {
             return;
         };
-        let who = server.provisioning.registry.admit(&certificate);
+        let who = server.provisioning.registry.admit(&certificate_id(leaf));
+        if who == Admission::Refused {
+            server.provisioning.strategies.meet(leaf);
+            return;
+        }
         let number = server.next_session();
         let mut session = Self {
             server,
@@ -70,9 +70,6 @@ impl Session {
             keep_alive: CONNECT_LIMIT,
             peer_left: false,
         };
-        if session.who == Admission::Refused {
-            return;
-        }
         if let Some(client_id) = session.connect().await {
             let evictions = session.server.enter(&client_id, number);
             session.present(true);

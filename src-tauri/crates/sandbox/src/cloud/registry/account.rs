@@ -61,6 +61,7 @@ impl Registry {
             } else {
                 issued + life
             },
+            shared: false,
             used: false,
             retired: false,
             principal: None,

@@ -116,6 +116,7 @@ impl Registry {
             } else {
                 issued + life
             },
+            shared: false,
             used: false,
             retired: false,
             principal: None,

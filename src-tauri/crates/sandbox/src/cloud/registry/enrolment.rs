@@ -200,7 +200,8 @@ impl Registry {
                 device.thing.clone_from(&name);
             }
         }
-        if let Some(claim) = state.claims.get_mut(claim_id) {
+        let own = state.claims.get_mut(claim_id).filter(|claim| !claim.shared);
+        if let Some(claim) = own {
             claim.used = true;
             claim.serial = Some(serial);
             claim.key = None;
@@ -289,7 +290,7 @@ impl Registry {
 }
 
 impl State {
-    fn put_thing(&mut self, serial: &str, plan: ThingPlan, new_owner: bool) -> Result<(), Rejection> {
+    pub(super) fn put_thing(&mut self, serial: &str, plan: ThingPlan, new_owner: bool) -> Result<(), Rejection> {
         match self.things.entry(plan.name.clone()) {
             Entry::Vacant(place) => {
                 place.insert(Thing {
@@ -317,7 +318,7 @@ impl State {
 
     /// The policies that a template gives, with their documents. One that it names must be there; one that it spells
     /// out is called after its content.
-    fn policies_of(
+    pub(super) fn policies_of(
         &self,
         plans: Vec<PolicyPlan>,
         none_there: bool,

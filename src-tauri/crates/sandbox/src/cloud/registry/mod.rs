@@ -8,6 +8,7 @@ mod enrolment;
 mod inspect;
 mod keep;
 mod shadows;
+mod strategies;
 mod things;
 mod view;
 
@@ -86,6 +87,8 @@ struct Claim {
     expires_at: i64,
     issued: Instant,
     deadline: Instant,
+    /// Whether it is in the firmware of many devices, so that using it uses it up for nobody.
+    shared: bool,
     used: bool,
     retired: bool,
     /// The permanent certificate that it led to.

@@ -42,8 +42,11 @@ type Trial = (Arc<Order>, Option<Pending>);
 async fn in_network(inner: &Arc<Inner>, lease: &Lease, trial: &mut Option<Trial>) {
     let mut claim = inner.claim.subscribe();
     loop {
-        let order = claim.borrow_and_update().clone();
-        let permanent = inner.core().kept.permanent.clone();
+        let given = claim.borrow_and_update().clone();
+        let permanent = inner.core().kept.identity().cloned();
+        // The claim that it was made with is for a device that has nothing better.
+        let own = inner.own_claim.clone().filter(|_| permanent.is_none());
+        let order = given.or(own);
         let work = async {
             if !lease.internet {
                 without_internet(inner, order.is_some() || permanent.is_some()).await;
