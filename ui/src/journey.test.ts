@@ -37,6 +37,7 @@ describe('the whole way by keyboard alone', () => {
       devices: [{ nearby: 'hci0/A' }, { nearby: 'hci0/B' }],
       network: { from: 'site', ssid: 'plant-iot' },
       purpose: 'new',
+      parameters: {},
     });
 
     // 3. One asks for its passphrase: to Attention, into the field, Enter.

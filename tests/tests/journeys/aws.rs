@@ -204,3 +204,35 @@ async fn attributes_that_the_template_would_not_replace_are_told_before_a_claim_
     assert!(run.stdout.contains("OverrideSettings"), "{}", run.stdout);
     assert!(site.status().claims.is_empty());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_for_the_templates_parameters_are_checked_first_and_reach_the_registry() {
+    let template = r#"{"Parameters": {"SerialNumber": {"Type": "String"}, "Zone": {"Type": "String"},
+            "Floor": {"Type": "String", "Default": "0"}}, "Resources": {
+        "thing": {"Type": "AWS::IoT::Thing", "Properties": {
+            "ThingName": {"Ref": "SerialNumber"},
+            "AttributePayload": {"zone": {"Ref": "Zone"}, "floor": {"Ref": "Floor"}}}},
+        "certificate": {"Type": "AWS::IoT::Certificate", "Properties": {
+            "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "Active"}},
+        "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "fieldkey-device"}}}}"#;
+    let scenario = format!("[cloud]\ntemplate_body = '''{template}'''\n[[device]]\nserial = \"A\"");
+    let site = Site::open_by(&scenario, STS_PROFILE_FILE, as_it_is).await;
+    let labels = site.paper(&site.labels(&[]));
+    for (given, code) in [
+        (&[][..], "parameter-missing"),
+        (&["--parameter", "Zone=north hall"], "parameter-unfit"),
+        (&["--parameter", "Zone=north", "--parameter", "Colour=red"], "parameter-unknown"),
+        (&["--parameter", "Zone=north", "--parameter", "Zone=south"], "usage"),
+    ] {
+        let run = site.run(&[&["commission", "--labels", &labels], given].concat()).await.exits(2);
+        assert_eq!(run.last("error")["code"], code);
+    }
+    assert!(site.status().claims.is_empty(), "nothing was started");
+
+    let run = site.run(&["commission", "--labels", &labels, "--parameter", "Zone=north"]);
+    assert_eq!(run.await.exits(0).ended("A"), ("done", ""));
+    let things = site.sandbox.cloud().registry().inspect().things;
+    let attributes: Vec<_> = things.iter().flat_map(|thing| &thing.attributes).collect();
+    assert!(attributes.contains(&(&"zone".to_owned(), &"north".to_owned())), "{attributes:?}");
+    assert!(attributes.contains(&(&"floor".to_owned(), &"0".to_owned())), "{attributes:?}");
+}

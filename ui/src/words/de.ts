@@ -236,6 +236,9 @@ export const de: Words = {
     needLabel: (n) =>
       `${plural(n, 'Für 1 Gerät fehlt das Etikett', `Für ${n} Geräte fehlen die Etiketten`)}; der Code wird unterwegs abgefragt.`,
     needSsid: 'Geben Sie den Namen des Netzes ein.',
+    parameters: 'Was die Vorlage der Cloud wissen will',
+    parameterOptional: 'Kann so bleiben.',
+    parameterMissing: 'Die Vorlage braucht hier einen Wert.',
     needSelection: 'Wählen Sie mindestens ein Gerät in der Liste aus.',
   },
 

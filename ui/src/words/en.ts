@@ -236,6 +236,9 @@ export const en = {
     needLabel: (n: number) =>
       `${devices(n)} ${plural(n, 'needs', 'need')} a label; ${plural(n, 'its', 'their')} code is asked on the way.`,
     needSsid: 'Type the name of the network.',
+    parameters: 'What the cloud’s template asks for',
+    parameterOptional: 'May be left as it is.',
+    parameterMissing: 'The template needs a value here.',
     needSelection: 'Select at least one device in the list.',
   },
 

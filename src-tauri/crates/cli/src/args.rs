@@ -314,6 +314,9 @@ pub(crate) struct Commission {
     /// Links at once, instead of the profile's number.
     #[arg(long, value_parser = number::<u8>(1, 16))]
     pub(crate) links: Option<u8>,
+    /// A value for one of the provisioning template's parameters; may be repeated.
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub(crate) parameters: Vec<(String, String)>,
 }
 
 /// Why a device is commissioned.
@@ -389,6 +392,12 @@ fn serial(text: &str) -> Result<Serial, commission::device::SerialError> {
 
 fn name(text: &str) -> Result<String, String> {
     check_name(text).map(|()| text.to_owned())
+}
+
+fn parameter(text: &str) -> Result<(String, String), &'static str> {
+    let parts = text.split_once('=').filter(|(name, _)| !name.is_empty());
+    let (name, value) = parts.ok_or("a parameter is NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 fn ssid(text: &str) -> Result<String, commission::network::NetworkError> {

@@ -3,6 +3,7 @@
 //! The real ones are in `ble`, `cloud`, `vault`, `journal` and `system`; tests and the sandbox bring their own.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
 use std::time::Duration;
@@ -108,6 +109,59 @@ pub struct TemplateParameter {
     pub default: Option<String>,
 }
 
+/// A field of the form that a template makes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct FormField {
+    /// The parameter.
+    pub name: String,
+    /// Whether work cannot begin without a value.
+    pub required: bool,
+    /// The value that it has now: what was given last, else the profile's, else the template's own.
+    pub value: String,
+}
+
+/// Why the values that a person gave for the template's parameters are of no use.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum FillError {
+    /// This cloud asks nobody for parameters.
+    #[error("this cloud takes no parameters from whoever commissions")]
+    NoForm,
+    /// The template has no such parameter.
+    #[error("the template has no parameter {0}")]
+    Unknown(String),
+    /// Parameters without a value of their own that nobody gave one.
+    #[error("the template wants a value for {}", .0.join(", "))]
+    Missing(Vec<String>),
+    /// A value that AWS would not take.
+    #[error("{name} cannot be {value:?}: {why}")]
+    Unfit {
+        /// The parameter.
+        name: String,
+        /// What was given.
+        value: String,
+        /// What a value has to be.
+        why: &'static str,
+    },
+    /// The template could not be read.
+    #[error(transparent)]
+    Cloud(#[from] CloudError),
+}
+
+impl FillError {
+    /// Code for programs.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::NoForm => "parameters-not-taken",
+            Self::Unknown(_) => "parameter-unknown",
+            Self::Missing(_) => "parameter-missing",
+            Self::Unfit { .. } => "parameter-unfit",
+            Self::Cloud(_) => "cloud",
+        }
+    }
+}
+
 /// The provisioning template that claims are for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
@@ -140,6 +194,8 @@ pub struct Preflight {
     pub server_time: UnixTime,
     /// How far this machine's calendar clock is ahead of the cloud's, in seconds; negative where behind.
     pub clock_ahead: i64,
+    /// The template's parameters that whoever commissions may give, with the values that are in force.
+    pub form: Vec<FormField>,
     /// How devices come to their identity, where they do so by themselves; one sentence for a person.
     pub way: Option<String>,
     /// What is unwise about how the cloud is set up, for a person; none where nothing is.
@@ -174,6 +230,19 @@ pub trait Cloud: Send + Sync {
     /// [`CloudError`].
     async fn examine(&self) -> Result<Vec<String>, CloudError> {
         Ok(Vec::new())
+    }
+
+    /// Takes values for the template's parameters, for all claims from now on; those that are not among them have the
+    /// values that they have without anybody. Nothing is taken where one is of no use.
+    ///
+    /// # Errors
+    /// [`FillError`].
+    async fn fill(&self, values: BTreeMap<String, String>) -> Result<(), FillError> {
+        if values.is_empty() {
+            Ok(())
+        } else {
+            Err(FillError::NoForm)
+        }
     }
 
     /// What it knows of a device.

@@ -65,7 +65,11 @@ network: NetworkChoice,
 /**
  * Why.
  */
-purpose: Purpose, } | { "do": "retry", 
+purpose: Purpose, 
+/**
+ * Values for the template's parameters, as typed.
+ */
+parameters: { [key in string]?: string }, } | { "do": "retry", 
 /**
  * The job.
  */

@@ -7,7 +7,7 @@ use commission::flow::JobId;
 use commission::network::{Network, Ssid};
 use commission::secret::Passphrase;
 use engine::labels::{self, Row};
-use engine::ports::{Cloud, Vault, VaultEntry};
+use engine::ports::{Cloud, FillError, Vault, VaultEntry};
 use engine::request::{Order, Request, Target};
 use engine::run::Engine;
 use engine::settings::ProfileSite;
@@ -88,6 +88,7 @@ async fn orders(
     for remark in setup.check_cloud(cloud).await?.remarks {
         setup.out.warn("cloud-remark", &remark);
     }
+    fill(cloud, &wanted.parameters).await?;
     let usual = setup.profile.usual_network(site).map(String::from);
     let mut orders = Vec::with_capacity(rows.len());
     for row in rows {
@@ -111,6 +112,30 @@ async fn orders(
         });
     }
     Ok(orders)
+}
+
+/// Hands the values for the template's parameters on.
+async fn fill(cloud: &dyn Cloud, given: &[(String, String)]) -> Result<(), Ended> {
+    let mut values = BTreeMap::new();
+    for (name, value) in given {
+        if values.insert(name.clone(), value.clone()).is_some() {
+            return Err(Ended::usage(
+                format!("--parameter {name} is there twice"),
+                "Give each parameter once.",
+            ));
+        }
+    }
+    match cloud.fill(values).await {
+        Ok(()) => Ok(()),
+        Err(FillError::Cloud(error)) => Err(error.into()),
+        Err(error) => Err(Ended::new(
+            Exit::Usage,
+            error.code(),
+            &error,
+            "Give values as --parameter NAME=VALUE, or have the office put them into the organisation profile; nothing \
+             was started.",
+        )),
+    }
 }
 
 /// The one device that was named; its label comes from the person.

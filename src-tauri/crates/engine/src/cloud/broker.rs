@@ -212,6 +212,7 @@ impl Cloud for Broker {
             clock_ahead: answer
                 .clock_ahead
                 .unwrap_or_else(|| self.clock.unix().0.saturating_sub(told.server_time.0)),
+            form: Vec::new(),
             way: None,
             remarks: Vec::new(),
         })

@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use super::{DeviceChoice, NetworkChoice, Reply, Typed, Wake, Who, Worker};
 use crate::failure::{Failure, Remedy};
-use crate::ports::{Vault, VaultEntry, VaultError};
+use crate::ports::{FillError, Vault, VaultEntry, VaultError};
 use crate::possession::{self, NoAnswer};
 use crate::request::{Order, Request as EngineRequest, Target};
 use crate::system::SystemEntropy;
@@ -35,7 +35,13 @@ enum Source {
 }
 
 impl Worker {
-    pub(super) fn commission(&mut self, devices: &[DeviceChoice], network: NetworkChoice, purpose: Purpose) {
+    pub(super) fn commission(
+        &mut self,
+        devices: &[DeviceChoice],
+        network: NetworkChoice,
+        purpose: Purpose,
+        parameters: BTreeMap<String, String>,
+    ) {
         if self.work.is_none() {
             let why = match &self.who {
                 Who::Somebody(_) => "The cloud has not said yet that you may commission devices.",
@@ -93,8 +99,21 @@ impl Worker {
             };
             wanted.push((order, source));
         }
+        let Some(cloud) = self.office.as_ref().map(|office| Arc::clone(&office.cloud)) else {
+            return;
+        };
+        if let Some(Ok(preflight)) = &mut self.preflight {
+            for field in &mut preflight.form {
+                if let Some(value) = parameters.get(&field.name) {
+                    field.value.clone_from(value);
+                }
+            }
+        }
         let (vault, profile) = (Arc::clone(&self.parts.vault), self.profile_name());
         self.later(async move {
+            if let Err(error) = cloud.fill(parameters).await {
+                return Wake::Failed(unfilled(&error));
+            }
             match complete(vault.as_ref(), &profile, wanted).await {
                 Ok(orders) => Wake::Ordered(orders),
                 Err(failure) => Wake::Failed(failure),
@@ -356,6 +375,19 @@ pub(super) fn checked(ssid: &str, passphrase: Option<Passphrase>, hidden: bool) 
     Ssid::new(ssid)
         .and_then(|ssid| Network::new(ssid, passphrase, hidden))
         .map_err(|error| wrong_network(&error.to_string()))
+}
+
+fn unfilled(error: &FillError) -> Failure {
+    match error {
+        FillError::Cloud(error) => Failure::from(error),
+        error => Failure {
+            code: error.code().into(),
+            what: format!("The template's parameters are not as they must be: {error}."),
+            why: String::new(),
+            now: "Nothing was started; commission once more with other values.".into(),
+            remedy: Remedy::Retry,
+        },
+    }
 }
 
 fn wrong_network(why: &str) -> Failure {

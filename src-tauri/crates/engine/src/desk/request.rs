@@ -1,5 +1,7 @@
 //! What a person at a window can ask for: the only way down.
 
+use std::collections::BTreeMap;
+
 use commission::claim::Purpose;
 use commission::flow::JobId;
 use commission::gatt::PeripheralId;
@@ -75,6 +77,8 @@ pub enum Request {
         network: NetworkChoice,
         /// Why.
         purpose: Purpose,
+        /// Values for the template's parameters, as typed.
+        parameters: BTreeMap<String, String>,
     },
     /// Commission the device of a job that has ended again, into the same network.
     Retry {

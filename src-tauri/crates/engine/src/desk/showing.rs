@@ -244,6 +244,7 @@ impl Worker {
                 template: Some(preflight.template.name.clone()).filter(|name| !name.is_empty()),
                 claim_seconds: u32::try_from(preflight.claim_life.as_secs()).ok(),
                 clock_ahead: Some(preflight.clock_ahead),
+                form: preflight.form.clone(),
                 remarks: u32::try_from(preflight.remarks.len()).unwrap_or(u32::MAX),
                 failure: None,
             },

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::request::{JournalFilter, JournalOutcome, Settings};
 use crate::doctor::Finding;
 use crate::failure::Failure;
+use crate::ports::FormField;
 use crate::view::JobView;
 
 /// Everything.
@@ -233,6 +234,8 @@ pub struct CloudView {
     pub clock_ahead: Option<i64>,
     /// How many things about it the office should know; the look at everything tells them.
     pub remarks: u32,
+    /// The template's parameters that whoever commissions may give.
+    pub form: Vec<FormField>,
     /// Why it cannot be used.
     pub failure: Option<Failure>,
 }

@@ -3,6 +3,8 @@
 //! Whatever AWS itself would refuse by its form is refused here, by line and field, since an installer who stands
 //! before a device cannot correct a profile.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::DeValue;
@@ -42,6 +44,8 @@ pub struct AwsSettings {
     pub device_endpoint: Option<HostPort>,
     /// Authorities trusted for the calls to AWS besides the usual ones, PEM.
     pub ca: Option<String>,
+    /// Values for the template's parameters, unless whoever commissions gives others.
+    pub parameters: BTreeMap<String, String>,
     /// How a sign-in becomes AWS keys.
     pub credentials: AwsCredentials,
     /// Where AWS is reached instead of at its own addresses.
@@ -176,6 +180,8 @@ pub(super) struct RawAws {
     device_ca: Option<String>,
     device_endpoint: Option<String>,
     ca: Option<String>,
+    #[serde(default)]
+    parameters: BTreeMap<String, String>,
     credentials: RawCredentials,
     #[serde(default)]
     endpoints: RawEndpoints,
@@ -255,6 +261,7 @@ impl<'t> Check<'_, 't> {
             device_ca: raw.device_ca,
             device_endpoint: device_endpoint.flatten(),
             ca: raw.ca,
+            parameters: raw.parameters,
         })
     }
 

@@ -59,11 +59,11 @@ pub use self::places::PlaceError;
 use self::places::{Places, https};
 use self::refusal::Reason;
 use self::registry::{Online, Registry, Told};
-use self::template::{Plan, USUAL_SERIAL};
+use self::template::{Plan, USUAL_SERIAL, Values};
 use self::watch::{Before, Look};
 use self::wire::{Wire, content};
 use crate::cloud::http::Exchange;
-use crate::ports::{Clock, Cloud, Preflight, Template};
+use crate::ports::{Clock, Cloud, FillError, Preflight, Template};
 use crate::settings::{AwsSettings, Strategy};
 
 /// Pause between looks at an enrolment: ListThingPrincipals has ten a second for a whole account.
@@ -87,6 +87,8 @@ pub struct AwsIot {
     registry: Registry,
     endpoint: tokio::sync::Mutex<Option<Endpoint>>,
     template: tokio::sync::Mutex<Option<(Moment, Option<Arc<Plan>>)>>,
+    /// Values for its parameters that somebody gave.
+    given: Mutex<Values>,
     /// Claims that live, by the key of their request. Whoever holds this issues; a repetition waits and gets the same.
     issued: tokio::sync::Mutex<BTreeMap<Uuid, Claim>>,
     seen: Mutex<Seen>,
@@ -140,6 +142,7 @@ impl AwsIot {
             wire,
             endpoint: tokio::sync::Mutex::default(),
             template: tokio::sync::Mutex::default(),
+            given: Mutex::default(),
             issued: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
         })
@@ -147,6 +150,18 @@ impl AwsIot {
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Values for the template's parameters: those of the profile, under those that somebody gave.
+    fn values(&self) -> Values {
+        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
+        self.over(&given)
+    }
+
+    fn over(&self, given: &Values) -> Values {
+        let mut values = self.settings.parameters.clone();
+        values.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
+        values
     }
 
     /// Where devices go: as the profile says, else as AWS does.
@@ -238,7 +253,7 @@ impl AwsIot {
         let by_template = self
             .plan(false)
             .await?
-            .and_then(|plan| plan.thing_name(serial.as_str()));
+            .and_then(|plan| plan.thing_name(serial.as_str(), &self.values()));
         Ok(by_template.or_else(|| self.settings.thing_name(serial.as_str())))
     }
 
@@ -321,7 +336,11 @@ impl AwsIot {
             .get(&request.serial)
             .cloned()
             .unwrap_or_default();
-        let clashes = plan.clashes(request.serial.as_str(), &known.attributes);
+        let values = self.values();
+        if let Err(error) = plan.takes(&values) {
+            return Err(refused("claim-refused", error.to_string()));
+        }
+        let clashes = plan.clashes(request.serial.as_str(), &values, &known.attributes);
         if !clashes.is_empty() {
             return Err(refused(
                 "claim-refused",
@@ -428,12 +447,19 @@ impl Cloud for AwsIot {
             template: Template {
                 name: self.settings.template.clone(),
                 enabled: plan.as_ref().is_none_or(|plan| plan.enabled),
-                parameters: plan.map(|plan| plan.parameters.clone()).unwrap_or_default(),
+                parameters: plan
+                    .as_ref()
+                    .map(|plan| plan.parameters.clone())
+                    .unwrap_or_default(),
             },
             endpoint,
             claim_life: LIFE,
             server_time: self.wire.now(),
             clock_ahead: self.wire.ahead().unwrap_or(0),
+            form: match plan {
+                Some(plan) if strategy == Strategy::TrustedUser => plan.form(&self.values()),
+                _ => Vec::new(),
+            },
             way: way(strategy).map(str::to_owned),
             remarks,
         })
@@ -441,6 +467,22 @@ impl Cloud for AwsIot {
 
     async fn examine(&self) -> Result<Vec<String>, CloudError> {
         self.examine_rights().await
+    }
+
+    async fn fill(&self, values: BTreeMap<String, String>) -> Result<(), FillError> {
+        if self.settings.strategy != Strategy::TrustedUser {
+            return if values.is_empty() { Ok(()) } else { Err(FillError::NoForm) };
+        }
+        match self.plan(false).await? {
+            Some(plan) => plan.takes(&self.over(&values))?,
+            None => {
+                for (name, value) in &values {
+                    template::fits(name, value, false)?;
+                }
+            }
+        }
+        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = values;
+        Ok(())
     }
 
     async fn snapshot(&self, serial: &Serial) -> Result<Snapshot, CloudError> {
@@ -473,8 +515,12 @@ impl Cloud for AwsIot {
             serial: request.serial.clone(),
             template: self.settings.template.clone(),
             parameters: match plan {
-                Some(plan) => plan.given(serial),
-                None => BTreeMap::from([(USUAL_SERIAL.to_owned(), serial.to_owned())]),
+                Some(plan) => plan.given(serial, &self.values()),
+                None => {
+                    let mut values = self.values();
+                    values.insert(USUAL_SERIAL.to_owned(), serial.to_owned());
+                    values
+                }
             },
             endpoint: self.endpoint().await?,
             ca_pem: self

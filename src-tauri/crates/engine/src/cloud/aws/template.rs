@@ -8,8 +8,14 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::ports::TemplateParameter;
+use crate::ports::{FillError, FormField, TemplateParameter};
 use crate::settings::Strategy;
+
+/// Longest value of an attribute, in characters.
+const LONGEST_VALUE: usize = 800;
+
+/// Values for parameters, by name.
+pub(super) type Values = BTreeMap<String, String>;
 
 /// What a parameter for the serial number may be called; compared without case and signs.
 const SERIALS: [&str; 4] = ["serialnumber", "serial", "deviceserial", "deviceserialnumber"];
@@ -142,31 +148,80 @@ pub(super) fn is_serial(parameter: &str) -> bool {
 }
 
 impl Plan {
-    /// What a device with this serial number has to hand back when it registers, as far as Fieldkey knows it.
-    pub(super) fn given(&self, serial: &str) -> BTreeMap<String, String> {
-        let serials = self
-            .parameters
-            .iter()
-            .filter(|parameter| is_serial(&parameter.name));
-        serials
-            .map(|parameter| (parameter.name.clone(), serial.to_owned()))
-            .collect()
+    /// What a device with this serial number has to hand back when it registers: the serial, and what was given.
+    pub(super) fn given(&self, serial: &str, values: &Values) -> BTreeMap<String, String> {
+        let known = |parameter: &TemplateParameter| {
+            let value = if is_serial(&parameter.name) {
+                Some(serial.to_owned())
+            } else {
+                values.get(&parameter.name).cloned()
+            };
+            value.map(|value| (parameter.name.clone(), value))
+        };
+        self.parameters.iter().filter_map(known).collect()
+    }
+
+    /// The parameters that somebody may give, with their values.
+    pub(super) fn form(&self, values: &Values) -> Vec<FormField> {
+        let field = |parameter: &TemplateParameter| FormField {
+            name: parameter.name.clone(),
+            required: parameter.required,
+            value: values
+                .get(&parameter.name)
+                .or(parameter.default.as_ref())
+                .cloned()
+                .unwrap_or_default(),
+        };
+        self.open().map(field).collect()
+    }
+
+    /// Whether a template like this takes such values.
+    pub(super) fn takes(&self, values: &Values) -> Result<(), FillError> {
+        for (name, value) in values {
+            if !self.open().any(|parameter| parameter.name == *name) {
+                return Err(FillError::Unknown(name.clone()));
+            }
+            fits(name, value, self.is_attribute(name))?;
+        }
+        let lacks = |parameter: &&TemplateParameter| parameter.required && !values.contains_key(&parameter.name);
+        let missing: Vec<String> = self.open().filter(lacks).map(|parameter| parameter.name.clone()).collect();
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(FillError::Missing(missing))
+        }
+    }
+
+    /// All but the serial number.
+    fn open(&self) -> impl Iterator<Item = &TemplateParameter> {
+        self.parameters.iter().filter(|parameter| !is_serial(&parameter.name))
+    }
+
+    /// Whether an attribute of the thing is just this parameter.
+    fn is_attribute(&self, name: &str) -> bool {
+        let is_it = |value: &Value| value.get("Ref").and_then(Value::as_str) == Some(name);
+        self.thing.as_ref().is_some_and(|thing| thing.attributes.values().any(is_it))
     }
 
     /// The name that the template gives the thing of this serial number; none where it has no thing, or makes the name
     /// of what only the device or AWS knows.
-    pub(super) fn thing_name(&self, serial: &str) -> Option<String> {
+    pub(super) fn thing_name(&self, serial: &str, values: &Values) -> Option<String> {
         let name = self.thing.as_ref()?.name.as_ref()?;
-        text(name, &self.given(serial))
+        text(name, &self.given(serial, values))
     }
 
     /// Which attributes of a thing that is there stand in the way of this serial number's device, with what it has and
     /// what it would get. Only what is certain to be refused.
-    pub(super) fn clashes(&self, serial: &str, present: &BTreeMap<String, String>) -> Vec<String> {
+    pub(super) fn clashes(
+        &self,
+        serial: &str,
+        values: &Values,
+        present: &BTreeMap<String, String>,
+    ) -> Vec<String> {
         let Some(thing) = self.thing.as_ref().filter(|thing| !thing.gives_way) else {
             return Vec::new();
         };
-        let given = self.given(serial);
+        let given = self.given(serial, values);
         let differs = |(name, value): (&String, &Value)| {
             let (wanted, has) = (text(value, &given)?, present.get(name)?);
             (wanted != *has).then(|| format!("{name} is {has:?} and would become {wanted:?}"))
@@ -211,21 +266,31 @@ impl Plan {
                 "The template is for just-in-time provisioning, and AWS gives no claims for it.".to_owned(),
             );
         }
-        let open: Vec<&str> = self
-            .parameters
-            .iter()
-            .filter(|parameter| parameter.required && !is_serial(&parameter.name))
-            .map(|parameter| parameter.name.as_str())
-            .collect();
-        if !open.is_empty() {
-            remarks.push(format!(
-                "The template wants {} of the device, which Fieldkey cannot give; give it a default, or see to it that \
-                 the firmware sends it.",
-                open.join(", ")
-            ));
-        }
         remarks
     }
+}
+
+/// Whether AWS would take this value. A parameter may be anything, an attribute of a thing may not (AWS IoT API
+/// reference, AttributePayload).
+pub(super) fn fits(name: &str, value: &str, attribute: bool) -> Result<(), FillError> {
+    let unfit = |why| {
+        Err(FillError::Unfit {
+            name: name.to_owned(),
+            value: value.to_owned(),
+            why,
+        })
+    };
+    if value.is_empty() {
+        return unfit("it needs a value");
+    }
+    if value.chars().count() > LONGEST_VALUE || value.chars().any(char::is_control) {
+        return unfit("a value has at most 800 characters, in one line");
+    }
+    let sound = |sign: char| sign.is_ascii_alphanumeric() || "_.,@/:#-".contains(sign);
+    if attribute && !value.chars().all(sound) {
+        return unfit("as an attribute it may have letters, digits and _ . , @ / : # - alone, and no spaces");
+    }
+    Ok(())
 }
 
 /// What an expression of the template comes to, where that is certain. A default is no certainty: the device may send
@@ -329,7 +394,7 @@ mod tests {
         ];
         for (name, expected) in table {
             let plan = plan(&thing(&name, &json!({})), &usual());
-            assert_eq!(plan.thing_name("FK-7").as_deref(), expected, "{name}");
+            assert_eq!(plan.thing_name("FK-7", &Values::new()).as_deref(), expected, "{name}");
         }
     }
 
@@ -346,7 +411,7 @@ mod tests {
             &parameters,
         );
         assert_eq!(
-            plan.given("FK-7"),
+            plan.given("FK-7", &Values::new()),
             BTreeMap::from([("device_serial".into(), "FK-7".into())])
         );
         let names: Vec<(&str, bool)> = plan
@@ -373,11 +438,11 @@ mod tests {
         let name = json!({"Ref": "SerialNumber"});
         let strict = plan(&thing(&name, &json!({})), &usual());
         assert_eq!(
-            strict.clashes("FK-7", &present),
+            strict.clashes("FK-7", &Values::new(), &present),
             [r#"serial is "FK-8" and would become "FK-7""#],
             "the site may be sent by the device"
         );
-        assert!(strict.clashes("FK-8", &present).is_empty());
+        assert!(strict.clashes("FK-8", &Values::new(), &present).is_empty());
         assert!(
             strict
                 .remarks(Strategy::TrustedUser)
@@ -386,17 +451,17 @@ mod tests {
         );
         for rule in ["REPLACE", "MERGE", "DO_NOTHING"] {
             let mild = plan(&thing(&name, &json!({"AttributePayload": rule})), &usual());
-            assert!(mild.clashes("FK-7", &present).is_empty(), "{rule}");
+            assert!(mild.clashes("FK-7", &Values::new(), &present).is_empty(), "{rule}");
             assert!(mild.remarks(Strategy::TrustedUser).is_empty(), "{rule}");
         }
         let fail = plan(&thing(&name, &json!({"AttributePayload": "FAIL"})), &usual());
-        assert_eq!(fail.clashes("FK-7", &present).len(), 1);
+        assert_eq!(fail.clashes("FK-7", &Values::new(), &present).len(), 1);
     }
 
     #[test]
     fn a_template_without_a_thing_is_told() {
         let plan = plan(&json!({"Type": "AWS::IoT::Policy"}), &usual());
-        assert_eq!(plan.thing_name("FK-7"), None);
+        assert_eq!(plan.thing_name("FK-7", &Values::new()), None);
         assert!(
             plan.remarks(Strategy::TrustedUser)
                 .iter()
