@@ -130,7 +130,7 @@ fn line(what: &str, is: f64, aim: f64, unit: &str) -> String {
 /// What the line before is a part of.
 fn whole(memory: Memory) -> String {
     format!(
-        "{:<22}with {:.1} MiB of LLVM, as no GPU draws here: {:.1} MiB; its share of pages that others have too: {:.1} MiB",
+        "{:<22}with {:.1} MiB of a software renderer, as no GPU draws here: {:.1} MiB; its share of pages that others have too: {:.1} MiB",
         "",
         mebibytes(memory.rasteriser),
         mebibytes(memory.resident),

@@ -7,9 +7,13 @@ pub struct Memory {
     pub resident: u64,
     /// Of these, its share where several processes have a page (`Pss`).
     pub share: u64,
-    /// Of the resident ones, those of LLVM: Mesa compiles with it where no GPU draws, in every process with a display.
+    /// Of the resident ones, those of Mesa's software renderer with the compiler that it is built on, which draws where no
+    /// GPU does, in every process with a display.
     pub rasteriser: u64,
 }
+
+/// The files of Mesa's software renderer: itself, LLVM, and the solver that LLVM is linked with.
+const RASTERISER: [&str; 3] = ["/swrast_dri", "/libLLVM", "/libz3"];
 
 impl Memory {
     /// Reads all of `smaps`.
@@ -27,7 +31,7 @@ impl Memory {
                 memory.share += kibibytes(size);
             } else if line.split(' ').next().is_some_and(|word| word.contains('-')) {
                 // A mapping's first line begins with its addresses, and ends with its file.
-                in_rasteriser = line.contains("/libLLVM");
+                in_rasteriser = RASTERISER.iter().any(|file| line.contains(file));
             }
         }
         memory
