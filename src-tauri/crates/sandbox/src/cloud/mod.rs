@@ -39,7 +39,7 @@ pub use self::strategy::Strategy;
 pub use self::witness::Witness;
 
 use self::aws::{Aws, DEVICE_POLICY, Make};
-use self::broker::{Broker, BrokerParts, TokenVerifier};
+use self::broker::{Account, Broker, BrokerParts, TokenVerifier};
 use self::clock::CloudClock;
 use self::keep::{Keep, Ports};
 use self::mqtt::{Provisioning, Template, TemplateError};
@@ -203,13 +203,22 @@ impl Cloud {
             broker: port,
             aws: aws_port,
         })?;
+        let (keys, certificates) = account.broker().ok_or(CloudError::Random)?;
         let broker = Broker(Arc::new(BrokerParts {
+            account: Account {
+                https: https.clone(),
+                url: aws.url.clone(),
+                region: aws.region.clone(),
+                certificates,
+                keys,
+                clock: clock.clone(),
+            },
+            issuing: tokio::sync::Mutex::default(),
             registry: registry.clone(),
             faults: faults.clone(),
             clock: clock.clone(),
             verifier: TokenVerifier::new(&issuer_url, &config.client_id, https, clock.clone()),
             template,
-            devices,
             endpoint: mqtt.clone(),
             ca_pem: ca_pem.clone(),
             claim_life_seconds: config.claim_life.as_secs(),

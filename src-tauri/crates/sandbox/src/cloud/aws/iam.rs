@@ -4,6 +4,7 @@
 //! one that cannot be used, rather than one that allows too much.
 
 use serde::Deserialize;
+use serde_json::Value;
 
 /// A policy document.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -121,6 +122,44 @@ impl Principal {
     }
 }
 
+/// Whether policies of AWS IoT let a certificate connect as this client, with the variables that a connection fills in
+/// (AWS IoT developer guide, "Policy variables"). A document with what is not known here allows nothing.
+pub(crate) fn may_connect(policies: &[String], client_id: &str, thing: Option<&str>) -> bool {
+    let client = format!("arn:aws:iot:region:account:client/{client_id}");
+    let words: Vec<Word> = policies
+        .iter()
+        .filter_map(|document| {
+            let document = document
+                .replace("${iot:ClientId}", client_id)
+                .replace("${iot:Connection.Thing.ThingName}", thing.unwrap_or_default());
+            Policy::read(&anywhere(&document)?).ok()
+        })
+        .map(|policy| policy.word("iot:Connect", &client))
+        .collect();
+    words.contains(&Word::Allows) && !words.contains(&Word::Denies)
+}
+
+/// The document with every resource in one and the same region and account: there is but one.
+fn anywhere(document: &str) -> Option<String> {
+    let mut value: Value = serde_json::from_str(document).ok()?;
+    let statements = match value.get_mut("Statement")? {
+        Value::Array(all) => all.iter_mut().collect(),
+        one => vec![one],
+    };
+    for statement in statements {
+        let resources = match statement.get_mut("Resource")? {
+            Value::Array(all) => all.iter_mut().collect(),
+            one => vec![one],
+        };
+        for resource in resources {
+            if let Some((_, name)) = resource.as_str().and_then(|text| text.split_once(":client/")) {
+                *resource = format!("arn:aws:iot:region:account:client/{name}").into();
+            }
+        }
+    }
+    Some(value.to_string())
+}
+
 /// `*` stands for any text and `?` for one sign.
 fn fits(pattern: &str, text: &str) -> bool {
     match pattern.chars().next() {
@@ -202,6 +241,27 @@ mod tests {
         ] {
             assert!(Policy::read(odd).is_err(), "{odd}");
         }
+    }
+
+    #[test]
+    fn a_device_connects_only_by_a_policy_and_as_the_client_that_it_names() {
+        let own = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Connect",
+            "Resource": "arn:aws:iot:eu-central-1:123456789012:client/${iot:Connection.Thing.ThingName}"}]}"#;
+        let any = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}"#;
+        let no = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iot:Connect", "Resource": "*"}]}"#;
+        let mute = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Publish", "Resource": "*"}]}"#;
+        for (policies, connects) in [
+            (&[][..], false),
+            (&[mute], false),
+            (&[any], true),
+            (&[own], true),
+            (&[own, no], false),
+            (&["no JSON"], false),
+        ] {
+            let policies: Vec<String> = policies.iter().map(|text| (*text).to_owned()).collect();
+            assert_eq!(may_connect(&policies, "FK-1", Some("FK-1")), connects, "{policies:?}");
+        }
+        assert!(!may_connect(&[own.to_owned()], "FK-1", Some("FK-2")));
     }
 
     #[test]

@@ -20,6 +20,7 @@ mod sts;
 
 use std::sync::Arc;
 
+use aws_credential_types::Credentials;
 use axum::Router;
 use axum::body::to_bytes;
 use axum::extract::{Request, State};
@@ -31,6 +32,7 @@ use engine::cloud::aws::operation::Role as Work;
 use engine::cloud::aws::policy::Account;
 use tokio::time::Duration;
 
+pub(crate) use self::iam::may_connect;
 pub(crate) use self::refusal::Refusal;
 
 use self::cognito::Identities;
@@ -42,7 +44,7 @@ use super::clock::CloudClock;
 use super::faults::Faults;
 use super::mqtt::Template;
 use super::registry::Registry;
-use super::{CloudConfig, Endpoint};
+use super::{CloudConfig, Endpoint, Strategy};
 use crate::ca::Authority;
 
 /// The account that AWS's documentation has for examples.
@@ -51,9 +53,13 @@ const ACCOUNT: &str = "123456789012";
 const BODY_LIMIT: usize = 256 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const SESSION: &str = "x-amz-security-token";
-/// The account's own user: whoever sets it up, and the broker's stand-in. No person of the issuer has these keys.
+/// The account's own user: whoever sets it up. No person of the issuer has these keys.
 const ADMINISTRATOR: &str =
     r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}"#;
+/// What the organisation's broker may do in the account.
+const BROKER: &str = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": [
+    "iot:CreateProvisioningClaim", "iot:UpdateCertificate", "iot:DetachThingPrincipal", "iot:ListThingPrincipals",
+    "iot:DeleteCertificate"], "Resource": "*"}]}"#;
 /// The policy that the default template gives devices.
 pub(crate) const DEVICE_POLICY: &str =
     r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}"#;
@@ -210,6 +216,20 @@ impl Aws {
             admin_key: keys.id,
             admin_secret: keys.secret,
         })
+    }
+
+    /// Lasting keys of the organisation's broker, and how names of certificates begin. None if the system gives no
+    /// randomness.
+    pub(crate) fn broker(&self) -> Option<(Credentials, String)> {
+        let parts = &self.0;
+        let broker = Principal {
+            arn: format!("arn:aws:iam::{ACCOUNT}:user/broker"),
+            policy: Policy::read(BROKER).ok()?,
+            session: None,
+        };
+        let keys = parts.keys.make(broker, None)?;
+        let credentials = Credentials::new(keys.id, keys.secret.reveal(), None, None, "sandbox");
+        Some((credentials, parts.account.resource("cert", "")))
     }
 
     pub(crate) fn router(&self) -> Router {

@@ -82,21 +82,25 @@ pub(super) async fn issue(
         return Err(Problem::new(Code::KindNotOffered, detail));
     }
     let keys = device_keys(&body)?;
-    let identity = broker
-        .0
-        .devices
-        .client("Fieldkey claim")
-        .map_err(|_| Problem::internal())?;
     let request = ClaimRequest {
         serial: body.serial,
         identity_key_sha256: body.identity_key_sha256.map(|hash| hash.to_ascii_lowercase()),
         purpose: body.purpose,
     };
     let key = body.idempotency_key.to_string();
-    let claim = broker
-        .0
-        .registry
-        .issue(&person.subject, &key, request, keys, &identity)?;
+    let parts = &broker.0;
+    let _one_by_one = parts.issuing.lock().await;
+    if let Some(earlier) = parts.registry.may_issue(&person.subject, &key, &request)? {
+        return Ok(broker.answer(&earlier));
+    }
+    let made = parts.account.claim(&parts.template.name).await?;
+    let claim = parts.registry.bind(
+        (&person.subject, &key),
+        request,
+        keys,
+        &made.certificate_id,
+        made.private_key,
+    )?;
     Ok(broker.answer(&claim))
 }
 

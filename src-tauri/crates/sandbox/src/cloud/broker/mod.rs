@@ -3,6 +3,7 @@
 //! Handlers check the person's rights and turn requests into questions to the registry. Not for: rules about devices,
 //! claims and things, which are the registry's.
 
+mod account;
 mod claims;
 mod person;
 mod problem;
@@ -21,6 +22,7 @@ use tokio::sync::watch;
 
 pub use self::problem::Code;
 
+pub(crate) use self::account::Account;
 pub(crate) use self::person::{Right, TokenVerifier};
 pub(crate) use self::problem::Problem;
 
@@ -30,7 +32,6 @@ use super::clock::CloudClock;
 use super::faults::Faults;
 use super::mqtt::Template;
 use super::registry::Registry;
-use crate::ca::Authority;
 
 /// What all handlers share. Cheap to clone.
 #[derive(Clone)]
@@ -42,7 +43,9 @@ pub(crate) struct BrokerParts {
     pub(crate) clock: CloudClock,
     pub(crate) verifier: TokenVerifier,
     pub(crate) template: Arc<Template>,
-    pub(crate) devices: Arc<Authority>,
+    pub(crate) account: Account,
+    /// One claim is made after the other, so that two requests with one key make one.
+    pub(crate) issuing: tokio::sync::Mutex<()>,
     /// Where devices go with a claim.
     pub(crate) endpoint: Endpoint,
     /// What devices trust there.

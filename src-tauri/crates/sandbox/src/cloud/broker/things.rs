@@ -48,11 +48,7 @@ pub(super) async fn deactivate(
     body: Bytes,
 ) -> Answer {
     let under = under_claim(&body)?;
-    broker
-        .0
-        .registry
-        .deactivate(&name, &principal, touch(&person, &under))
-        .map(Json)
+    broker.set_active(&name, &principal, touch(&person, &under), false).await
 }
 
 pub(super) async fn activate(
@@ -62,11 +58,7 @@ pub(super) async fn activate(
     body: Bytes,
 ) -> Answer {
     let under = under_claim(&body)?;
-    broker
-        .0
-        .registry
-        .activate(&name, &principal, touch(&person, &under))
-        .map(Json)
+    broker.set_active(&name, &principal, touch(&person, &under), true).await
 }
 
 pub(super) async fn delete(
@@ -76,11 +68,26 @@ pub(super) async fn delete(
     under: Result<Query<UnderClaim>, QueryRejection>,
 ) -> Answer {
     let Query(under) = under.map_err(|error| Problem::new(Code::MalformedRequest, error.body_text()))?;
-    broker
-        .0
-        .registry
-        .delete(&name, &principal, touch(&person, &under))
-        .map(Json)
+    let parts = &broker.0;
+    if parts.registry.may_delete(&name, &principal, touch(&person, &under))? {
+        parts.account.remove(&name, &principal).await?;
+    }
+    broker.shown(&name)
+}
+
+impl Broker {
+    async fn set_active(&self, name: &str, principal: &str, touch: Touch<'_>, active: bool) -> Answer {
+        let parts = &self.0;
+        if parts.registry.may_set_active(name, principal, touch, active)? {
+            parts.account.set_active(principal, active).await?;
+        }
+        self.shown(name)
+    }
+
+    fn shown(&self, name: &str) -> Answer {
+        let view = self.0.registry.view(name).ok_or_else(Problem::internal)?;
+        Ok(Json(view))
+    }
 }
 
 /// The body may be left out.

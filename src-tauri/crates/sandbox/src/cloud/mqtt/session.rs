@@ -14,6 +14,7 @@ use tokio_rustls::server::TlsStream;
 use super::Server;
 use super::provisioning::Answer;
 use super::topic::{Operation, matches, may_publish, may_subscribe};
+use crate::cloud::aws::may_connect;
 use super::wire::{Grant, Incoming, Reason, Wire};
 use crate::ca::certificate_id;
 use crate::cloud::faults::HangUp;
@@ -110,6 +111,15 @@ impl Session {
             self.wire.refuse(Reason::BadClientId);
             self.flush().await;
             return None;
+        }
+        if let Admission::Device { principal, thing } = &self.who {
+            let registry = &self.server.provisioning.registry;
+            let policies = registry.policies_on(principal);
+            if !may_connect(&policies, &client_id, thing.as_deref()) {
+                self.wire.refuse(Reason::NotAuthorized);
+                self.flush().await;
+                return None;
+            }
         }
         let asked = if keep_alive == 0 { u16::MAX } else { keep_alive };
         let held = asked.clamp(*self.server.keep_alive.start(), *self.server.keep_alive.end());

@@ -333,6 +333,14 @@ impl Registry {
         Ok(())
     }
 
+    /// The documents of the policies that a certificate has.
+    pub(crate) fn policies_on(&self, id: &str) -> Vec<String> {
+        let state = self.state();
+        let made = state.certificates.get(id);
+        let names = made.into_iter().flat_map(|made| &made.policies);
+        names.filter_map(|name| state.policies.get(name).cloned()).collect()
+    }
+
     pub(crate) fn attached_policies(&self, id: &str) -> Result<Vec<String>, Refusal> {
         Ok(self.state().made(id)?.policies.iter().cloned().collect())
     }

@@ -77,53 +77,45 @@ impl Registry {
         }
     }
 
-    /// Issues a claim with `identity` as its certificate, or gives the one that this key made before.
-    pub(crate) fn issue(
+    /// The claim that this key made before; none where one is to be made, which is allowed then.
+    pub(crate) fn may_issue(
         &self,
         person: &str,
         idempotency_key: &str,
+        request: &ClaimRequest,
+    ) -> Result<Option<IssuedClaim>, Problem> {
+        let template_disabled = self.0.faults.now().template_disabled;
+        let state = self.state();
+        let owner_of_key = (person.to_owned(), idempotency_key.to_owned());
+        if let Some(earlier) = state.repeated(&owner_of_key, request)? {
+            return Ok(Some(earlier));
+        }
+        state.admissible(request, template_disabled)?;
+        Ok(None)
+    }
+
+    /// Binds a claim that AWS gave for no device in particular to one, under the person's key.
+    pub(crate) fn bind(
+        &self,
+        (person, idempotency_key): (&str, &str),
         request: ClaimRequest,
         keys: DeviceKeys,
-        identity: &Identity,
+        certificate_id: &str,
+        private_key: PrivateKeyPem,
     ) -> Result<IssuedClaim, Problem> {
-        let claim_id = random_name().ok_or_else(Problem::internal)?;
-        let faults = self.0.faults.now();
         let mut state = self.state();
+        let mut claims = state.claims.iter_mut();
+        let made = claims.find(|(_, claim)| claim.certificate.id == certificate_id);
+        let (claim_id, claim) = made.ok_or_else(Problem::internal)?;
+        claim.serial = Some(request.serial.clone());
+        claim.purpose = request.purpose;
+        claim.keys = keys;
+        claim.key = Some(private_key.clone());
+        let (answer, claim_id) = (
+            claim.answer(claim_id, &request.serial, &private_key, false),
+            claim_id.clone(),
+        );
         let owner_of_key = (person.to_owned(), idempotency_key.to_owned());
-        if let Some(earlier) = state.repeated(&owner_of_key, &request)? {
-            return Ok(earlier);
-        }
-        state.admissible(&request, faults.template_disabled)?;
-
-        let life = faults
-            .claim_life_ms
-            .map_or(self.0.claim_life, Duration::from_millis);
-        let (issued, issued_at) = (Instant::now(), self.now());
-        if let Some(witness) = &self.0.witness {
-            witness.saw(identity.private_key.reveal());
-        }
-        let claim = Claim {
-            serial: Some(request.serial.clone()),
-            purpose: request.purpose,
-            keys,
-            certificate: identity.certificate.clone(),
-            key: Some(identity.private_key.clone()),
-            issued_at,
-            expires_at: issued_at.saturating_add_unsigned(life.as_secs()),
-            issued,
-            deadline: if self.0.faults.expires() {
-                issued
-            } else {
-                issued + life
-            },
-            shared: false,
-            used: false,
-            retired: false,
-            principal: None,
-            events: Vec::new(),
-        };
-        let answer = claim.answer(&claim_id, &request.serial, &identity.private_key, false);
-        state.claims.insert(claim_id.clone(), claim);
         state.idempotency.insert(owner_of_key, (request, claim_id));
         drop(state);
         self.changed();

@@ -73,59 +73,44 @@ impl Registry {
         Ok(released_at)
     }
 
-    /// Stops a credential: new before old on a service visit, old before new on a transfer.
-    pub(crate) fn deactivate(&self, name: &str, id: &str, touch: Touch<'_>) -> Result<ThingView, Problem> {
-        self.set_status(name, id, touch, CertificateStatus::Inactive)
-    }
-
-    /// Undoes [`Self::deactivate`].
-    pub(crate) fn activate(&self, name: &str, id: &str, touch: Touch<'_>) -> Result<ThingView, Problem> {
-        self.set_status(name, id, touch, CertificateStatus::Active)
-    }
-
-    /// Detaches and deletes a credential that is not active.
-    pub(crate) fn delete(&self, name: &str, id: &str, touch: Touch<'_>) -> Result<ThingView, Problem> {
-        let mut state = self.state();
-        state.must_have_thing(name)?;
-        state.allows(name, id, touch, true)?;
-        if let Some(certificate) = state.attached(name, id) {
-            if certificate.status == CertificateStatus::Active {
-                let detail = format!("{id} is active. Deactivate it first.");
-                return Err(Problem::new(Code::StillActive, detail));
-            }
-            state.certificates.remove(id);
-            state.touched(name);
-        }
-        let view = state.thing_view(name).ok_or_else(Problem::internal)?;
-        drop(state);
-        self.changed();
-        Ok(view)
-    }
-
-    fn set_status(
+    /// Whether a credential is to be stopped or started, which is allowed then: new before old on a service visit, old
+    /// before new on a transfer. False where it is so already.
+    pub(crate) fn may_set_active(
         &self,
         name: &str,
         id: &str,
         touch: Touch<'_>,
-        status: CertificateStatus,
-    ) -> Result<ThingView, Problem> {
+        active: bool,
+    ) -> Result<bool, Problem> {
         let mut state = self.state();
         state.must_have_thing(name)?;
-        state.allows(name, id, touch, status == CertificateStatus::Inactive)?;
+        state.allows(name, id, touch, !active)?;
         let Some(certificate) = state.attached(name, id) else {
             return Err(Problem::new(
                 Code::PrincipalNotFound,
                 format!("{name} has no credential {id}."),
             ));
         };
-        if certificate.status != status {
-            certificate.status = status;
-            state.touched(name);
+        Ok((certificate.status == CertificateStatus::Active) != active)
+    }
+
+    /// Whether a credential is to be detached and deleted, which is allowed then. False where it is gone already.
+    pub(crate) fn may_delete(&self, name: &str, id: &str, touch: Touch<'_>) -> Result<bool, Problem> {
+        let mut state = self.state();
+        state.must_have_thing(name)?;
+        state.allows(name, id, touch, true)?;
+        match state.attached(name, id) {
+            Some(certificate) if certificate.status == CertificateStatus::Active => {
+                let detail = format!("{id} is active. Deactivate it first.");
+                Err(Problem::new(Code::StillActive, detail))
+            }
+            found => Ok(found.is_some()),
         }
-        let view = state.thing_view(name).ok_or_else(Problem::internal)?;
-        drop(state);
-        self.changed();
-        Ok(view)
+    }
+
+    /// A thing as the broker shows it.
+    pub(crate) fn view(&self, name: &str) -> Option<ThingView> {
+        self.state().thing_view(name)
     }
 }
 
