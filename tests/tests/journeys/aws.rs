@@ -221,18 +221,34 @@ async fn values_for_the_templates_parameters_are_checked_first_and_reach_the_reg
     for (given, code) in [
         (&[][..], "parameter-missing"),
         (&["--parameter", "Zone=north hall"], "parameter-unfit"),
-        (&["--parameter", "Zone=north", "--parameter", "Colour=red"], "parameter-unknown"),
-        (&["--parameter", "Zone=north", "--parameter", "Zone=south"], "usage"),
+        (
+            &["--parameter", "Zone=north", "--parameter", "Colour=red"],
+            "parameter-unknown",
+        ),
+        (
+            &["--parameter", "Zone=north", "--parameter", "Zone=south"],
+            "usage",
+        ),
     ] {
-        let run = site.run(&[&["commission", "--labels", &labels], given].concat()).await.exits(2);
+        let run = site
+            .run(&[&["commission", "--labels", &labels], given].concat())
+            .await
+            .exits(2);
         assert_eq!(run.last("error")["code"], code);
     }
     assert!(site.status().claims.is_empty(), "nothing was started");
 
-    let run = site.run(&["commission", "--labels", &labels, "--parameter", "Zone=north"]);
-    assert_eq!(run.await.exits(0).ended("A"), ("done", ""));
+    let given = ["commission", "--labels", &labels, "--parameter", "Zone=north"];
+    let run = site.run(&given).await.exits(0);
+    assert_eq!(run.ended("A"), ("done", ""));
     let things = site.sandbox.cloud().registry().inspect().things;
     let attributes: Vec<_> = things.iter().flat_map(|thing| &thing.attributes).collect();
-    assert!(attributes.contains(&(&"zone".to_owned(), &"north".to_owned())), "{attributes:?}");
-    assert!(attributes.contains(&(&"floor".to_owned(), &"0".to_owned())), "{attributes:?}");
+    assert!(
+        attributes.contains(&(&"zone".to_owned(), &"north".to_owned())),
+        "{attributes:?}"
+    );
+    assert!(
+        attributes.contains(&(&"floor".to_owned(), &"0".to_owned())),
+        "{attributes:?}"
+    );
 }

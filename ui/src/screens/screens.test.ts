@@ -307,6 +307,54 @@ describe('the site', () => {
   });
 });
 
+describe('the parameters of a template', () => {
+  const form = [
+    { name: 'Zone', required: true, value: '' },
+    { name: 'Floor', required: false, value: '0' },
+  ];
+  const cloud = { ...view().cloud, form };
+
+  it('are asked for with the network, and what is missing is named before anything is sent', async () => {
+    const app = await open(view({ nearby: [device('A')], cloud }));
+    row().focus();
+    await press(' ');
+    await press('c');
+    await frame();
+    await expectAccessible();
+    screen.getByRole('button', { name: 'Commission 1 device now' }).click();
+    await frame();
+    expect(app.last('commission')).toBeUndefined();
+    expect(document.activeElement).toBe(screen.getByLabelText('Zone'));
+    expect(screen.getByText(LANGUAGES.en.commission.parameterMissing)).toBeTruthy();
+    await expectAccessible();
+
+    const zone = screen.getByLabelText<HTMLInputElement>('Zone');
+    zone.value = ' north ';
+    zone.dispatchEvent(new Event('input', { bubbles: true }));
+    await frame();
+    screen.getByRole('button', { name: 'Commission 1 device now' }).click();
+    expect(app.last('commission')?.parameters).toEqual({ Zone: 'north', Floor: '0' });
+  });
+
+  it('are nobody’s business where there are none', async () => {
+    await open(view({ nearby: [device('A')] }));
+    row().focus();
+    await press(' ');
+    await press('c');
+    await frame();
+    expect(screen.queryByText(LANGUAGES.en.commission.parameters)).toBeNull();
+  });
+});
+
+describe('a cloud that the office should look at', () => {
+  it('says so in the header, and leads to the look at everything', async () => {
+    const app = await open(view({ cloud: { ...view().cloud, remarks: 2 } }));
+    await expectAccessible();
+    screen.getByRole('button', { name: LANGUAGES.en.header.remarks(2) }).click();
+    expect(app.last('examine')).toBeTruthy();
+  });
+});
+
 describe('an open network', () => {
   const networks = [network('yard', { open: true, added: true, proposed: true })];
 

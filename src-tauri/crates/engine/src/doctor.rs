@@ -405,7 +405,10 @@ fn cloud_findings(preflight: &Preflight) -> Vec<Finding> {
             "Show this to the office; it can be set right in the cloud's account.",
         )
     });
-    let way = preflight.way.iter().map(|way| Finding::ok(Part::Template, way.as_str()));
+    let way = preflight
+        .way
+        .iter()
+        .map(|way| Finding::ok(Part::Template, way.as_str()));
     let mut findings = vec![cloud];
     findings.extend(template);
     findings.extend(way);

@@ -532,6 +532,38 @@ iot = "https://localhost:8443"
     }
 
     #[test]
+    fn a_strategy_without_a_template_needs_a_things_name_in_its_place() {
+        for (strategy, template) in [
+            ("trusted-user", true),
+            ("claim-in-device", true),
+            ("jitp", true),
+            ("jitr", false),
+            ("registered", false),
+        ] {
+            let of = |text: &str| {
+                text.replacen(
+                    "[cloud.credentials]",
+                    &format!("strategy = \"{strategy}\"\n[cloud.credentials]"),
+                    1,
+                )
+            };
+            let without = of(WHOLE).replacen("template = \"acme-fleet_1\"\n", "", 1);
+            let read_without = Profile::parse(&without);
+            assert_eq!(read_without.is_err(), template, "{strategy}");
+            if let Err(error) = read_without {
+                let missing = ProfileProblem::Shape("missing field `template`".into());
+                assert_eq!((error.field.as_str(), error.problem), ("cloud", missing));
+            }
+            let nameless = without.replacen("thing = \"acme-{serial}\"\n", "", 1);
+            assert!(Profile::parse(&nameless).is_err(), "{strategy}");
+            assert_eq!(
+                read(&of(WHOLE)).strategy.is_self_enrolling(),
+                strategy != "trusted-user"
+            );
+        }
+    }
+
+    #[test]
     fn a_profile_holds_no_keys_of_aws() {
         for key in ["secret_access_key", "access_key_id", "session_token"] {
             let (_, field, problem) = refusal("seconds = 900", &format!("{key} = \"AKIDEXAMPLE\""));

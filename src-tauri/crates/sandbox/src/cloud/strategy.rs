@@ -7,13 +7,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use commission::secret::PrivateKeyPem;
 use rustls::pki_types::CertificateDer;
 use serde::{Deserialize, Serialize};
 
 use super::mqtt::{Rejection, Template};
-use super::{CloudError, Endpoint, Registry};
-use crate::ca::{Authority, CaError, Identity, certificate_id};
+use super::{CloudError, Registry};
+use crate::ca::{Authority, Identity, certificate_id};
 
 /// The template of a just-in-time account, and what the other accounts without a claim make of a device.
 pub const JUST_IN_TIME_TEMPLATE: &str = r#"{

@@ -26,8 +26,8 @@ use tokio::time::Instant;
 
 use super::enrol::{Habits, Order};
 use super::maker::{FactoryKey, Maker, MakerError};
-use super::pace::Pace;
 use super::mqtt::{Material, MqttError};
+use super::pace::Pace;
 use super::storage::{Flash, Kept, MadeWith, Permanent, StorageError};
 use super::wifi::{Heard, Joining, Station, WifiSettings, World};
 use crate::cloud::{Cloud, CloudError, MadeWith as Given};

@@ -56,7 +56,7 @@ fn enrolled() -> Outcome {
     }
 }
 
-fn facts(site: &mut Site) -> alloc::vec::Vec<Fact> {
+fn facts(site: &mut Site) -> vec::Vec<Fact> {
     let events = &site.post().events;
     let facts = events.iter().filter_map(|event| match event {
         Event::Evidence(evidence) => Some(evidence.fact.clone()),

@@ -471,7 +471,11 @@ impl Cloud for AwsIot {
 
     async fn fill(&self, values: BTreeMap<String, String>) -> Result<(), FillError> {
         if self.settings.strategy != Strategy::TrustedUser {
-            return if values.is_empty() { Ok(()) } else { Err(FillError::NoForm) };
+            return if values.is_empty() {
+                Ok(())
+            } else {
+                Err(FillError::NoForm)
+            };
         }
         match self.plan(false).await? {
             Some(plan) => plan.takes(&self.over(&values))?,

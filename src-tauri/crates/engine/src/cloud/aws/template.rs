@@ -183,8 +183,13 @@ impl Plan {
             }
             fits(name, value, self.is_attribute(name))?;
         }
-        let lacks = |parameter: &&TemplateParameter| parameter.required && !values.contains_key(&parameter.name);
-        let missing: Vec<String> = self.open().filter(lacks).map(|parameter| parameter.name.clone()).collect();
+        let lacks =
+            |parameter: &&TemplateParameter| parameter.required && !values.contains_key(&parameter.name);
+        let missing: Vec<String> = self
+            .open()
+            .filter(lacks)
+            .map(|parameter| parameter.name.clone())
+            .collect();
         if missing.is_empty() {
             Ok(())
         } else {
@@ -194,13 +199,17 @@ impl Plan {
 
     /// All but the serial number.
     fn open(&self) -> impl Iterator<Item = &TemplateParameter> {
-        self.parameters.iter().filter(|parameter| !is_serial(&parameter.name))
+        self.parameters
+            .iter()
+            .filter(|parameter| !is_serial(&parameter.name))
     }
 
     /// Whether an attribute of the thing is just this parameter.
     fn is_attribute(&self, name: &str) -> bool {
         let is_it = |value: &Value| value.get("Ref").and_then(Value::as_str) == Some(name);
-        self.thing.as_ref().is_some_and(|thing| thing.attributes.values().any(is_it))
+        self.thing
+            .as_ref()
+            .is_some_and(|thing| thing.attributes.values().any(is_it))
     }
 
     /// The name that the template gives the thing of this serial number; none where it has no thing, or makes the name
@@ -368,6 +377,13 @@ mod tests {
         })
     }
 
+    fn values(given: &[(&str, &str)]) -> Values {
+        given
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect()
+    }
+
     fn usual() -> Value {
         json!({"SerialNumber": {"Type": "String"}, "Site": {"Type": "String", "Default": "yard"}})
     }
@@ -394,7 +410,11 @@ mod tests {
         ];
         for (name, expected) in table {
             let plan = plan(&thing(&name, &json!({})), &usual());
-            assert_eq!(plan.thing_name("FK-7", &Values::new()).as_deref(), expected, "{name}");
+            assert_eq!(
+                plan.thing_name("FK-7", &Values::new()).as_deref(),
+                expected,
+                "{name}"
+            );
         }
     }
 
@@ -420,10 +440,18 @@ mod tests {
             .map(|parameter| (parameter.name.as_str(), parameter.required))
             .collect();
         assert_eq!(names, [("Site", false), ("Zone", true), ("device_serial", true)]);
-        let remarks = plan.remarks(Strategy::TrustedUser);
-        assert!(
-            matches!(remarks.as_slice(), [only] if only.contains("wants Zone of")),
-            "{remarks:?}"
+        assert_eq!(plan.remarks(Strategy::TrustedUser), [""; 0]);
+        let form: Vec<(String, bool, String)> = plan
+            .form(&values(&[("Zone", "north")]))
+            .into_iter()
+            .map(|field| (field.name, field.required, field.value))
+            .collect();
+        assert_eq!(
+            form,
+            [
+                ("Site".to_owned(), false, "yard".to_owned()),
+                ("Zone".to_owned(), true, "north".to_owned())
+            ]
         );
         assert_eq!(plan.account.as_deref(), Some("123456789012"));
     }
@@ -451,11 +479,51 @@ mod tests {
         );
         for rule in ["REPLACE", "MERGE", "DO_NOTHING"] {
             let mild = plan(&thing(&name, &json!({"AttributePayload": rule})), &usual());
-            assert!(mild.clashes("FK-7", &Values::new(), &present).is_empty(), "{rule}");
+            assert!(
+                mild.clashes("FK-7", &Values::new(), &present).is_empty(),
+                "{rule}"
+            );
             assert!(mild.remarks(Strategy::TrustedUser).is_empty(), "{rule}");
         }
         let fail = plan(&thing(&name, &json!({"AttributePayload": "FAIL"})), &usual());
         assert_eq!(fail.clashes("FK-7", &Values::new(), &present).len(), 1);
+    }
+
+    #[test]
+    fn values_that_aws_would_refuse_are_refused_first_and_the_others_go_along() {
+        let parameters = json!({
+            "SerialNumber": {"Type": "String"},
+            "Zone": {"Type": "String"},
+            "Note": {"Type": "String", "Default": "none"}
+        });
+        let body = json!({
+            "Type": "AWS::IoT::Thing",
+            "Properties": {"ThingName": {"Ref": "SerialNumber"}, "AttributePayload": {"zone": {"Ref": "Zone"}}}
+        });
+        let plan = plan(&body, &parameters);
+        let takes = |given: &[(&str, &str)]| plan.takes(&values(given));
+        assert_eq!(takes(&[]), Err(FillError::Missing(vec!["Zone".into()])));
+        assert_eq!(
+            takes(&[("Zone", "n"), ("Hue", "red")]),
+            Err(FillError::Unknown("Hue".into()))
+        );
+        let serial = [("Zone", "n"), ("SerialNumber", "FK-8")];
+        assert_eq!(takes(&serial), Err(FillError::Unknown("SerialNumber".into())));
+        let long = "n".repeat(801);
+        for unfit in ["", "north hall", "Nörd", "a\nb", long.as_str()] {
+            let told = takes(&[("Zone", unfit)]);
+            assert!(
+                matches!(told, Err(FillError::Unfit { .. })),
+                "{unfit:?}: {told:?}"
+            );
+        }
+        let sound = [("Zone", "north-2/a"), ("Note", "not an attribute, so spaces do")];
+        assert_eq!(takes(&sound), Ok(()));
+        let given = plan.given("FK-7", &values(&sound));
+        assert_eq!(
+            (given["Zone"].as_str(), given["SerialNumber"].as_str()),
+            ("north-2/a", "FK-7")
+        );
     }
 
     #[test]

@@ -259,7 +259,11 @@ mod tests {
             (&["no JSON"], false),
         ] {
             let policies: Vec<String> = policies.iter().map(|text| (*text).to_owned()).collect();
-            assert_eq!(may_connect(&policies, "FK-1", Some("FK-1")), connects, "{policies:?}");
+            assert_eq!(
+                may_connect(&policies, "FK-1", Some("FK-1")),
+                connects,
+                "{policies:?}"
+            );
         }
         assert!(!may_connect(&[own.to_owned()], "FK-1", Some("FK-2")));
     }

@@ -1,7 +1,7 @@
 //! The broker's own way to the AWS account: one more client of the control plane, over HTTPS, with keys and rights of its
 //! own. What it is told of presence, which AWS has events for, it hears from the registry.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use aws_credential_types::Credentials;
 use aws_sigv4::http_request::{SignableBody, SignableRequest, SigningSettings, sign};
@@ -126,7 +126,10 @@ impl Account {
             return Err(down());
         }
         let Refused { message } = serde_json::from_slice(&body).unwrap_or_default();
-        Err(Problem::new(Code::Internal, format!("AWS refused it with {code}: {message}")))
+        Err(Problem::new(
+            Code::Internal,
+            format!("AWS refused it with {code}: {message}"),
+        ))
     }
 
     /// The headers that sign a request without a body.
@@ -142,7 +145,7 @@ impl Account {
             .identity(&identity)
             .region(&self.region)
             .name("iot")
-            .time(SystemTime::from(UNIX_EPOCH) + Duration::from_secs(seconds))
+            .time(UNIX_EPOCH + Duration::from_secs(seconds))
             .settings(SigningSettings::default())
             .build()
             .map_err(|_| Problem::internal())?
@@ -163,7 +166,10 @@ impl Account {
 
 fn read<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T, Problem> {
     serde_json::from_slice(body).map_err(|error| {
-        Problem::new(Code::Internal, format!("AWS answered with something else: {error}"))
+        Problem::new(
+            Code::Internal,
+            format!("AWS answered with something else: {error}"),
+        )
     })
 }
 

@@ -99,7 +99,7 @@ pub(super) async fn issue(
         request,
         keys,
         &made.certificate_id,
-        made.private_key,
+        &made.private_key,
     )?;
     Ok(broker.answer(&claim))
 }

@@ -48,7 +48,9 @@ pub(super) async fn deactivate(
     body: Bytes,
 ) -> Answer {
     let under = under_claim(&body)?;
-    broker.set_active(&name, &principal, touch(&person, &under), false).await
+    broker
+        .set_active(&name, &principal, touch(&person, &under), false)
+        .await
 }
 
 pub(super) async fn activate(
@@ -58,7 +60,9 @@ pub(super) async fn activate(
     body: Bytes,
 ) -> Answer {
     let under = under_claim(&body)?;
-    broker.set_active(&name, &principal, touch(&person, &under), true).await
+    broker
+        .set_active(&name, &principal, touch(&person, &under), true)
+        .await
 }
 
 pub(super) async fn delete(
@@ -69,7 +73,10 @@ pub(super) async fn delete(
 ) -> Answer {
     let Query(under) = under.map_err(|error| Problem::new(Code::MalformedRequest, error.body_text()))?;
     let parts = &broker.0;
-    if parts.registry.may_delete(&name, &principal, touch(&person, &under))? {
+    if parts
+        .registry
+        .may_delete(&name, &principal, touch(&person, &under))?
+    {
         parts.account.remove(&name, &principal).await?;
     }
     broker.shown(&name)

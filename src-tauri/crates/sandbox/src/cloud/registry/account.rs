@@ -338,7 +338,9 @@ impl Registry {
         let state = self.state();
         let made = state.certificates.get(id);
         let names = made.into_iter().flat_map(|made| &made.policies);
-        names.filter_map(|name| state.policies.get(name).cloned()).collect()
+        names
+            .filter_map(|name| state.policies.get(name).cloned())
+            .collect()
     }
 
     pub(crate) fn attached_policies(&self, id: &str) -> Result<Vec<String>, Refusal> {

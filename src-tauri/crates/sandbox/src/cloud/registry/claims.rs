@@ -2,13 +2,11 @@
 
 use commission::secret::PrivateKeyPem;
 use serde::{Deserialize, Serialize};
-use tokio::time::{Duration, Instant};
+use tokio::time::Instant;
 
 use super::{Claim, Device, DeviceView, EnrolmentView, Registry, State};
-use crate::ca::Identity;
 use crate::cloud::broker::{Code, Problem};
 use crate::cloud::config::Owner;
-use crate::cloud::random_name;
 
 /// Why a claim is asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -101,7 +99,7 @@ impl Registry {
         request: ClaimRequest,
         keys: DeviceKeys,
         certificate_id: &str,
-        private_key: PrivateKeyPem,
+        private_key: &PrivateKeyPem,
     ) -> Result<IssuedClaim, Problem> {
         let mut state = self.state();
         let mut claims = state.claims.iter_mut();
@@ -112,7 +110,7 @@ impl Registry {
         claim.keys = keys;
         claim.key = Some(private_key.clone());
         let (answer, claim_id) = (
-            claim.answer(claim_id, &request.serial, &private_key, false),
+            claim.answer(claim_id, &request.serial, private_key, false),
             claim_id.clone(),
         );
         let owner_of_key = (person.to_owned(), idempotency_key.to_owned());

@@ -290,7 +290,12 @@ impl Registry {
 }
 
 impl State {
-    pub(super) fn put_thing(&mut self, serial: &str, plan: ThingPlan, new_owner: bool) -> Result<(), Rejection> {
+    pub(super) fn put_thing(
+        &mut self,
+        serial: &str,
+        plan: ThingPlan,
+        new_owner: bool,
+    ) -> Result<(), Rejection> {
         match self.things.entry(plan.name.clone()) {
             Entry::Vacant(place) => {
                 place.insert(Thing {
