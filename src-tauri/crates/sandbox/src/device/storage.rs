@@ -387,6 +387,23 @@ mod tests {
     use crate::device::maker::{IdentityKind, Maker};
     use std::os::unix::fs::PermissionsExt;
 
+    fn credential() -> Permanent {
+        Permanent {
+            certificate_id: "ab12".into(),
+            material: Material {
+                ca: vec![b"ca".to_vec()],
+                chain: vec![b"leaf".to_vec(), b"issuer".to_vec()],
+                key: SecretBytes::new(b"key".to_vec()),
+            },
+            thing: Some("FK-1".into()),
+            endpoint: Endpoint {
+                host: "localhost".into(),
+                port: 8883,
+            },
+            data_topic: "dt/FK-1/state".into(),
+        }
+    }
+
     fn kept(dir: &Path) -> Kept {
         let maker = Maker::open(dir).unwrap();
         Kept {
@@ -397,20 +414,8 @@ mod tests {
                 ssid: Ssid::new(b"caf\xe9".to_vec()).unwrap(),
                 passphrase: Some(Passphrase::new("goodpass")),
             }),
-            permanent: Some(Permanent {
-                certificate_id: "ab12".into(),
-                material: Material {
-                    ca: vec![b"ca".to_vec()],
-                    chain: vec![b"leaf".to_vec(), b"issuer".to_vec()],
-                    key: SecretBytes::new(b"key".to_vec()),
-                },
-                thing: Some("FK-1".into()),
-                endpoint: Endpoint {
-                    host: "localhost".into(),
-                    port: 8883,
-                },
-                data_topic: "dt/FK-1/state".into(),
-            }),
+            made_with: Some(MadeWith::Certificate(credential())),
+            permanent: Some(credential()),
         }
     }
 
@@ -421,8 +426,17 @@ mod tests {
             .unwrap()
             .device(&Serial::new("FK-1").unwrap(), 0);
         assert!(flash.load().unwrap().is_none());
-        let before = kept(dir.path());
-        flash.save(&before).unwrap();
+        let mut before = kept(dir.path());
+        let claim = MadeWith::Claim {
+            claim: credential(),
+            template: "T".into(),
+        };
+        for made_with in [before.made_with.clone(), Some(claim)] {
+            before.made_with = made_with;
+            flash.save(&before).unwrap();
+            let after = flash.load().unwrap().unwrap();
+            assert_eq!(after.made_with, before.made_with);
+        }
         let after = flash.load().unwrap().unwrap();
         assert_eq!((&after.wifi, &after.permanent), (&before.wifi, &before.permanent));
         let (before, after) = (before.factory.unwrap(), after.factory.unwrap());

@@ -478,8 +478,11 @@ impl Site {
         };
         let post = self.posts.get(&job).unwrap();
         let recorded = |of: &dyn Fn(&Step) -> bool| post.recorded.iter().any(of);
+        let snapshot = self.cloud.snapshots.get(&post.device.serial);
+        let self_enrolling = snapshot.is_some_and(|snapshot| snapshot.self_enrolling);
         match &command {
             Command::SendClaim { claim, .. } => {
+                assert!(!self_enrolling, "a claim for a device that enrols itself");
                 assert!(post.device.session, "a claim over a session that is not open");
                 let policy = &post.policy;
                 assert!(post.device.capabilities.encrypted || policy.allow_unencrypted);
@@ -498,7 +501,8 @@ impl Site {
             }
             Command::Apply => {
                 assert!(recorded(&|step| matches!(step, Step::Applying)));
-                assert!(post.device.claim.is_some() || post.device.capabilities.claims.is_empty());
+                let needs_none = self_enrolling || post.device.capabilities.claims.is_empty();
+                assert!(post.device.claim.is_some() || needs_none);
             }
             Command::ResetNetwork => assert!(recorded(&|step| matches!(step, Step::Resetting))),
             _ => {}
