@@ -83,6 +83,20 @@ export const SHOTS: Record<string, Shot> = {
   'commission-asked': { view: NEARBY, way: network(1) },
   'commission-other': { view: NEARBY, way: network(2) },
   'commission-at-device': { view: NEARBY, way: network(3) },
+  'commission-form': {
+    view: {
+      ...NEARBY,
+      cloud: {
+        ...NEARBY.cloud,
+        remarks: 2,
+        form: [
+          { name: 'Zone', required: true, value: '' },
+          { name: 'Floor', required: false, value: '0' },
+        ],
+      },
+    },
+    way: keys('ArrowDown', 'Space', 'c', 'Enter'),
+  },
   'commission-barred': scene('trouble', 'ArrowDown', 'Space', 'c'),
   'work-few': scene('work', '2', 'Enter'),
   'work-fifty': scene('batch', '2'),

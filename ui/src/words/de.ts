@@ -45,8 +45,7 @@ export const de: Words = {
     quiet: 'Bluetooth sucht nicht',
     clockFast: (span) => `Uhr geht ${span} vor`,
     clockSlow: (span) => `Uhr geht ${span} nach`,
-    remarks: (count) =>
-      `Zur Cloud ${plural(count, 'gibt es eine Anmerkung', `gibt es ${count} Anmerkungen`)} für das Büro`,
+    remarks: (count) => `Cloud: ${count} ${plural(count, 'Hinweis', 'Hinweise')} fürs Büro`,
     templateOff: 'Die Registrierung ist in der Cloud abgeschaltet',
     signInEnds: (span) => `Anmeldung endet in ${span}`,
     notSignedIn: 'Nicht angemeldet',

@@ -44,8 +44,7 @@ export const en = {
     quiet: 'Bluetooth is not listening',
     clockFast: (span: string) => `Clock ${span} fast`,
     clockSlow: (span: string) => `Clock ${span} slow`,
-    remarks: (count: number) =>
-      `The cloud has ${count} ${plural(count, 'thing', 'things')} for the office to look at`,
+    remarks: (count: number) => `Cloud: ${count} ${plural(count, 'note', 'notes')} for the office`,
     templateOff: 'Enrolment is switched off in the cloud',
     signInEnds: (span: string) => `Sign-in ends in ${span}`,
     notSignedIn: 'Not signed in',
