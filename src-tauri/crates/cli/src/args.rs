@@ -178,6 +178,8 @@ pub(crate) enum Paper {
     Installer,
     /// IAM policy of support staff.
     Support,
+    /// Whom the roles of support and of the registrar trust.
+    NamedTrust,
     /// AWS IoT policy of devices.
     Device,
     /// Body of the provisioning template.

@@ -64,6 +64,7 @@ fn wanted_part(part: args::Paper) -> Part {
         args::Paper::Trust => Part::Trust,
         args::Paper::Installer => Part::Installer,
         args::Paper::Support => Part::Support,
+        args::Paper::NamedTrust => Part::NamedTrust,
         args::Paper::Device => Part::Device,
         args::Paper::Template => Part::Template,
         args::Paper::Hook => Part::Hook,

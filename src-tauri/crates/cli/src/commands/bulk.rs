@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use commission::fault::CloudError;
 use engine::cloud::aws::bulk::{
     Entry, Failed, FileError, Form, Order, Problem, Status, Task, Tasks, from_makers_list, look_through,
     read, write,
@@ -17,6 +18,9 @@ use crate::setup::{Base, Setup};
 
 /// Looks this often: AWS has few reads a second for a whole account, and a task runs for minutes.
 const PACE: Duration = Duration::from_secs(3);
+/// So often AWS may not answer in a row: five minutes, and longer than its own retries.
+const PATIENCE: u32 = 100;
+const MORE_REPORTS: &str = "there are more reports than are read here; the rest is in the account";
 
 /// Does what is asked.
 pub(crate) async fn run(base: &Base, wanted: &Bulk) -> Result<(), Ended> {
@@ -43,8 +47,8 @@ pub(crate) async fn run(base: &Base, wanted: &Bulk) -> Result<(), Ended> {
             role_arn,
             template_body,
         } => {
-            form(template_body)?;
             let template = read(template_body).map_err(file_ended)?;
+            form_of(template_body, &template)?;
             let order = Order::new(template, bucket, key, role_arn)
                 .map_err(|error| Ended::usage(error, "Correct it and try again; nothing was started."))?;
             start(&base.clone().with_profile()?, &order).await
@@ -55,7 +59,7 @@ pub(crate) async fn run(base: &Base, wanted: &Bulk) -> Result<(), Ended> {
             template_body,
         } => {
             let serials = match (lines, template_body) {
-                (Some(lines), Some(body)) => serials(line_file(base, lines, &form(body)?)?),
+                (Some(lines), Some(body)) => names(base, lines, &form(body)?),
                 _ => BTreeMap::new(),
             };
             let setup = base.clone().with_profile()?;
@@ -87,6 +91,14 @@ fn lines(
     output: &Path,
     force: bool,
 ) -> Result<(), Ended> {
+    if let (Ok(from), Ok(output)) = (from.canonicalize(), output.canonicalize())
+        && from == output
+    {
+        return Err(Ended::usage(
+            format!("{} is the maker's list itself", output.display()),
+            "Name another file for the lines; nothing was written.",
+        ));
+    }
     let form = template_body.map(form).transpose()?;
     let text = read(from).map_err(file_ended)?;
     let entries = from_makers_list(&text, form.as_ref()).map_err(|problems| wrong(base, from, &problems))?;
@@ -96,7 +108,7 @@ fn lines(
          aws s3 cp {} s3://BUCKET/KEY",
         output.display(),
         devices(entries.len()),
-        output.display()
+        quoted(output)
     );
     base.out.both(
         "bulk-lines",
@@ -107,19 +119,53 @@ fn lines(
 }
 
 async fn start(setup: &Setup, order: &Order) -> Result<(), Ended> {
-    let task = tasks(setup, Some(order.role())).await?.start(order).await?;
+    let tasks = tasks(setup, Some(order.role())).await?;
+    let task = match tasks.start(order).await {
+        Ok(task) => task,
+        Err(error @ (CloudError::Unreachable(_) | CloudError::Nonsense(_))) => {
+            return Err(unheard(&error, tasks.running().await.as_deref()));
+        }
+        Err(error) => return Err(error.into()),
+    };
     let words = format!("The task {task} runs; follow it: fieldkey aws bulk follow {task}");
     setup.out.both("bulk-started", &json!({ "task": task }), words);
     Ok(())
+}
+
+/// A start that nobody answered. AWS runs one task at a time, so that one that runs is this one, or in its way.
+fn unheard(error: &CloudError, running: Result<&[String], &CloudError>) -> Ended {
+    let (known, now) = match running {
+        Ok([]) => (
+            "no task runs".to_owned(),
+            "Start it again; a task that ended at once would have registered its devices already.".to_owned(),
+        ),
+        Ok([task, ..]) => (
+            format!("the task {task} runs, which is most likely this one"),
+            format!("Follow it: fieldkey aws bulk follow {task}"),
+        ),
+        Err(_) => (
+            "whether a task runs cannot be told".to_owned(),
+            "Once AWS answers, look which tasks run (aws iot list-thing-registration-tasks) before you start it again."
+                .to_owned(),
+        ),
+    };
+    Ended::new(
+        Exit::Cloud,
+        "bulk-unheard",
+        format!("it is unknown whether the task began ({error}); {known}"),
+        now,
+    )
 }
 
 async fn follow(setup: &Setup, id: &str, serials: &BTreeMap<u64, String>) -> Result<(), Ended> {
     let tasks = tasks(setup, None).await?;
     let bar = (!setup.out.is_json()).then(|| bar(setup));
     let mut last = None;
+    let mut unanswered = 0;
     let task = loop {
         match tasks.look(id).await {
             Ok(task) => {
+                unanswered = 0;
                 if last.as_ref() != Some(&task) {
                     setup.out.line("bulk-task", &task);
                 }
@@ -132,7 +178,18 @@ async fn follow(setup: &Setup, id: &str, serials: &BTreeMap<u64, String>) -> Res
                 }
                 last = Some(task);
             }
-            Err(error) if error.is_passing() => setup.out.warn("cloud", &format!("{error}; asking again")),
+            Err(error) if error.is_passing() && unanswered < PATIENCE => {
+                unanswered += 1;
+                setup.out.warn("cloud", &format!("{error}; asking again"));
+            }
+            Err(error) if error.is_passing() => {
+                return Err(Ended::new(
+                    Exit::Cloud,
+                    "cloud-unreachable",
+                    format!("AWS was asked {PATIENCE} times in a row and did not answer ({error})"),
+                    format!("The task goes on at AWS; look again: fieldkey aws bulk follow {id}"),
+                ));
+            }
             Err(error) => return Err(error.into()),
         }
         tokio::time::sleep(PACE).await;
@@ -142,8 +199,20 @@ async fn follow(setup: &Setup, id: &str, serials: &BTreeMap<u64, String>) -> Res
     }
     setup.out.say(format!("{id}: {}", counted(&task)));
     if task.failed > 0 {
-        for failed in tasks.failures(id).await? {
-            tell(setup, &failed, serials);
+        // How the task ended is known either way.
+        match tasks.failures(id).await {
+            Ok(failures) => {
+                for failed in &failures.all {
+                    tell(setup, failed, serials);
+                }
+                if failures.more {
+                    setup.out.warn("bulk-report", MORE_REPORTS);
+                }
+            }
+            Err(error) => setup.out.warn(
+                "bulk-report",
+                &format!("which devices failed cannot be told: {error}"),
+            ),
         }
     }
     ended(&task)
@@ -227,8 +296,11 @@ async fn tasks(setup: &Setup, passed: Option<&str>) -> Result<Tasks, Ended> {
 }
 
 fn form(file: &Path) -> Result<Form, Ended> {
-    let text = read(file).map_err(file_ended)?;
-    Form::of_template(&text).map_err(|error| {
+    form_of(file, &read(file).map_err(file_ended)?)
+}
+
+fn form_of(file: &Path, text: &str) -> Result<Form, Ended> {
+    Form::of_template(text).map_err(|error| {
         Ended::usage(
             format!("{}: {error}", file.display()),
             "Correct the template; nothing was written or started.",
@@ -239,6 +311,23 @@ fn form(file: &Path) -> Result<Form, Ended> {
 fn line_file(base: &Base, file: &Path, form: &Form) -> Result<Vec<Entry>, Ended> {
     let text = read(file).map_err(file_ended)?;
     look_through(&text, form).map_err(|problems| wrong(base, file, &problems))
+}
+
+/// The serial numbers of a line file, for the words on what failed. Without them it goes by lines alone.
+fn names(base: &Base, file: &Path, form: &Form) -> BTreeMap<u64, String> {
+    let unusable = |why: String| {
+        let words = format!(
+            "{} does not tell which line is which device ({why})",
+            file.display()
+        );
+        base.out.warn("bulk-lines", &words);
+        BTreeMap::new()
+    };
+    match read(file).map(|text| look_through(&text, form)) {
+        Ok(Ok(entries)) => serials(entries),
+        Ok(Err(problems)) => unusable(problems.first().map(ToString::to_string).unwrap_or_default()),
+        Err(error) => unusable(error.to_string()),
+    }
 }
 
 /// Tells all that is wrong in a file.
@@ -276,6 +365,17 @@ fn serials(entries: Vec<Entry>) -> BTreeMap<u64, String> {
     serials.collect()
 }
 
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let path = path.display().to_string();
+    let plain = |sign: char| sign.is_ascii_alphanumeric() || "._-/".contains(sign);
+    if path.chars().all(plain) && !path.starts_with('-') {
+        path
+    } else {
+        format!("'{}'", path.replace('\'', r"'\''"))
+    }
+}
+
 fn devices(count: impl std::fmt::Display) -> String {
     let count = count.to_string();
     let word = if count == "1" { "device" } else { "devices" };
@@ -285,6 +385,28 @@ fn devices(count: impl std::fmt::Display) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_start_that_nobody_answered_is_told_with_what_runs_at_aws() {
+        let lost = CloudError::Unreachable("reset".into());
+        let runs = ["t-1".to_owned()];
+        for (running, what, now) in [
+            (Ok(&[][..]), "no task runs", "Start it again"),
+            (Ok(&runs[..]), "the task t-1 runs", "bulk follow t-1"),
+            (Err(&lost), "cannot be told", "before you start it again"),
+        ] {
+            let ended = unheard(&lost, running);
+            assert_eq!(ended.code, "bulk-unheard");
+            assert!(ended.what.contains(what) && ended.now.contains(now), "{ended:?}");
+        }
+    }
+
+    #[test]
+    fn a_path_with_odd_signs_is_quoted_for_a_shell() {
+        assert_eq!(quoted(Path::new("out/lines.jsonl")), "out/lines.jsonl");
+        assert_eq!(quoted(Path::new("my lines")), "'my lines'");
+        assert_eq!(quoted(Path::new("it's")), r"'it'\''s'");
+    }
 
     #[test]
     fn only_a_task_that_registered_every_device_ends_well() {

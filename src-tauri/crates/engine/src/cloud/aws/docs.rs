@@ -29,10 +29,12 @@ and the one template of the profile, and the session is called after the person.
 
 ## Bulk registration
 
-`fieldkey aws bulk` is for the office, which signs in with a role of its own, the registrar's: it can neither fetch
-claims nor touch a device, and an installer's keys cannot register in bulk. By a Cognito pool, let the pool give the
-role; by STS, import a profile whose `role` is the registrar's, and name it with `--profile`. Keys for `start` may pass
-on the one role that is named there, and keys for `follow` and `stop` none.
+`fieldkey aws bulk` is for the office, which signs in with a role of its own, the registrar's: it cannot fetch
+claims, and an installer's keys cannot register in bulk. What it registers may take over things of the same names, so
+that its trust names persons (`fieldkey aws policy --part named-trust`), as that of support does: whoever signs in could
+take the role otherwise. By a Cognito pool, let the pool give the role and leave its classic flow off; by STS, import a
+profile whose `role` is the registrar's, and name it with `--profile`. By STS, keys for `start` may pass on the one role
+that is named there, and keys for `follow` and `stop` none.
 
 1. `lines` makes the line file of the maker's list, `check` looks through one: one JSON object a line, each a device.
 2. The file goes to S3 with the office's own tools: Fieldkey has no rights in S3, and a laptop should have none.
@@ -43,7 +45,7 @@ on the one role that is named there, and keys for `follow` and `stop` none.
 An account runs one task at a time, and AWS ends one after 30 days. AWS does not describe the form of an error report:
 Fieldkey takes each line's `lineNumber`, counted from 1, with what stands there as code and message, and shows a line
 that it cannot read as it came. Links to reports open for whoever has them: they are neither shown nor logged. A report
-may have 1 MiB.
+may have 1 MiB; one that cannot be read hides nothing else.
 
 ## What cannot be had from AWS
 

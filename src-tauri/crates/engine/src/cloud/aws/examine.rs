@@ -38,6 +38,7 @@ fn probe(operation: Operation, thing: &str) -> Option<(Method, String)> {
         | Operation::GetCredentialsForIdentity
         | Operation::AssumeRoleWithWebIdentity
         | Operation::StartThingRegistrationTask
+        | Operation::ListThingRegistrationTasks
         | Operation::DescribeThingRegistrationTask
         | Operation::ListThingRegistrationTaskReports
         | Operation::StopThingRegistrationTask => None,

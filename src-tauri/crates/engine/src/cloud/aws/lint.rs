@@ -1,7 +1,7 @@
 //! What is known to go wrong with the papers of an account, looked for before they are printed, and in papers that
 //! somebody has changed.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::papers::{Paper, Part, SERVICE};
 
@@ -14,9 +14,10 @@ const LONGEST_TEMPLATE: usize = 10_240;
 /// What a template may do with a thing that is there.
 const GIVES_WAY: [&str; 2] = ["MERGE", "REPLACE"];
 /// Actions for which AWS has nothing narrower than all resources.
-const WIDE: [&str; 5] = [
+const WIDE: [&str; 6] = [
     "iot:DescribeEndpoint",
     "iot:StartThingRegistrationTask",
+    "iot:ListThingRegistrationTasks",
     "iot:DescribeThingRegistrationTask",
     "iot:ListThingRegistrationTaskReports",
     "iot:StopThingRegistrationTask",
@@ -34,6 +35,7 @@ pub fn lint(paper: &Paper) -> Vec<String> {
         Part::Template => template(&value),
         Part::Device => device(&value),
         Part::Trust => trust(&value),
+        Part::NamedTrust => named_trust(&value),
         Part::Installer | Part::Support | Part::HookRole | Part::Registrar | Part::Registration => {
             policy(&value, LONGEST_POLICY)
         }
@@ -87,8 +89,12 @@ fn policy(value: &Value, longest: usize) -> Vec<String> {
                 "iam:PassRole must be bound to {SERVICE} (iam:PassedToService)."
             ));
         }
+        let resources = many(statement.get("Resource"));
+        if actions.contains(&"iam:PassRole") && resources.iter().any(|role| role.contains('*')) {
+            faults.push("iam:PassRole must name the role that is passed, without a star.".into());
+        }
         let wide = actions.iter().all(|action| WIDE.contains(action));
-        if many(statement.get("Resource")).contains(&"*") && !wide {
+        if resources.contains(&"*") && !wide {
             faults.push(format!(
                 "{} is allowed on everything; name the resource.",
                 actions.join(", ")
@@ -150,13 +156,41 @@ fn trust(value: &Value) -> Vec<String> {
     faults
 }
 
+/// As [`trust`], and for named persons.
+fn named_trust(value: &Value) -> Vec<String> {
+    let mut faults = trust(value);
+    for statement in statements(value) {
+        let equal = statement
+            .get("Condition")
+            .and_then(|all| all.get("StringEquals"))
+            .and_then(Value::as_object);
+        let persons: Vec<&str> = equal
+            .into_iter()
+            .flatten()
+            .filter(|(key, _)| key.ends_with(":sub"))
+            .flat_map(|(_, persons)| many(Some(persons)))
+            .collect();
+        if persons.is_empty()
+            || persons
+                .iter()
+                .any(|person| person.is_empty() || person.contains('*'))
+        {
+            faults.push(
+                "Nothing binds the role to named persons (:sub), so that everybody who signs in could take it.".into(),
+            );
+        }
+    }
+    faults
+}
+
 fn service_trust(value: &Value) -> Vec<String> {
-    let strays = |statement: &&Value| {
-        let who = statement.get("Principal").and_then(|who| who.get("Service"));
-        who.and_then(Value::as_str) != Some(SERVICE)
+    let fits = |statement: &&Value| {
+        statement.get("Effect").and_then(Value::as_str) == Some("Allow")
+            && many(statement.get("Action")) == ["sts:AssumeRole"]
+            && statement.get("Principal") == Some(&json!({"Service": SERVICE}))
     };
     let all = statements(value);
-    if all.is_empty() || all.iter().any(strays) {
+    if all.is_empty() || !all.iter().all(fits) {
         return vec![format!("The role must trust {SERVICE} and nobody else.")];
     }
     Vec::new()
@@ -236,6 +270,7 @@ pub(super) fn refs<'v>(value: Option<&'v Value>, names: &mut Vec<&'v str>) {
             for (key, member) in members {
                 match member.as_str() {
                     Some(name) if key == "Ref" => names.push(name),
+                    Some(text) if key == "Fn::Sub" => names.extend(substituted(text)),
                     _ => refs(Some(member), names),
                 }
             }
@@ -243,6 +278,15 @@ pub(super) fn refs<'v>(value: Option<&'v Value>, names: &mut Vec<&'v str>) {
         Some(Value::Array(items)) => items.iter().for_each(|item| refs(Some(item), names)),
         _ => {}
     }
+}
+
+/// The names in a text of `Fn::Sub`; `${!` stands for itself.
+fn substituted(text: &str) -> impl Iterator<Item = &str> {
+    let parts = text.split("${").skip(1);
+    parts
+        .filter_map(|part| part.split_once('}'))
+        .map(|(name, _)| name)
+        .filter(|name| !name.starts_with('!'))
 }
 
 /// What makes a hook a hook of ours; not whether it is sound Python, which nothing here can tell.
@@ -370,6 +414,22 @@ mod tests {
                 "iam:PassedToService",
             ),
             (Part::RegistrationTrust, "iot.amazonaws.com", "*", "nobody else"),
+            (Part::RegistrationTrust, "\"Allow\"", "\"Deny\"", "nobody else"),
+            (Part::RegistrationTrust, "sts:AssumeRole", "sts:*", "nobody else"),
+            (
+                Part::Registrar,
+                "role/fieldkey-registration",
+                "role/*",
+                "without a star",
+            ),
+            (Part::NamedTrust, ":sub\"", ":subject\"", "named persons"),
+            (Part::NamedTrust, "SUBJECT-OF-A-PERSON", "*", "named persons"),
+            (
+                Part::Template,
+                "\"Ref\": \"SerialNumber\"",
+                "\"Fn::Sub\": \"x-${Serial}\"",
+                "is no parameter",
+            ),
             (
                 Part::HookRole,
                 "dynamodb:PutItem",

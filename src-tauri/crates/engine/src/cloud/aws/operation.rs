@@ -132,6 +132,8 @@ operations! {
     UpdateCertificate: Iot, "iot", Certificate, Support;
     /// Starts the registration of all devices in a line file.
     StartThingRegistrationTask: Iot, "iot", Task, Registrar;
+    /// Lists the tasks that run, where it is unknown whether one began.
+    ListThingRegistrationTasks: Iot, "iot", Task, Registrar;
     /// Reads how far such a task is.
     DescribeThingRegistrationTask: Iot, "iot", Task, Registrar;
     /// Lists where its reports of errors lie.

@@ -17,6 +17,10 @@ const REGISTRATION_BUCKET: &str = "fieldkey-registration";
 const DEVICE_POLICY: &str = "fieldkey-device";
 /// AWS IoT, as roles trust it.
 pub(super) const SERVICE: &str = "iot.amazonaws.com";
+/// Cognito's identity pools, as roles trust them.
+const POOLS: &str = "cognito-identity.amazonaws.com";
+/// Stands where persons are named.
+const SOMEBODY: &str = "SUBJECT-OF-A-PERSON";
 const HOOK: &str = include_str!("hook.py");
 /// Where the hook keeps which claim was used for what.
 const CLAIMS_TABLE: &str = "fieldkey-claims";
@@ -46,6 +50,8 @@ pub enum Part {
     Support,
     /// The provisioning template.
     Template,
+    /// Whom the roles of support and of the registrar trust: named persons.
+    NamedTrust,
     /// What a device may do under its permanent identity.
     Device,
     /// The pre-provisioning hook.
@@ -62,10 +68,11 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order in which an account is set up.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Trust,
         Self::Installer,
         Self::Support,
+        Self::NamedTrust,
         Self::Device,
         Self::Template,
         Self::Hook,
@@ -90,7 +97,11 @@ pub fn paper(part: Part, settings: &AwsSettings, issuer: &Issuer, account: &Acco
     let (about, text) = match part {
         Part::Trust => (
             trust_about(settings),
-            pretty(&trust(settings, issuer, account)),
+            pretty(&trust(settings, issuer, account, None)),
+        ),
+        Part::NamedTrust => (
+            named_trust_about(settings),
+            pretty(&trust(settings, issuer, account, Some(SOMEBODY))),
         ),
         Part::Installer => (
             "IAM policy of the role that installers get: claims for one template, and looking on.".to_owned(),
@@ -181,19 +192,44 @@ fn trust_about(settings: &AwsSettings) -> String {
     .to_owned()
 }
 
-fn trust(settings: &AwsSettings, issuer: &Issuer, account: &Account) -> Value {
+fn named_trust_about(settings: &AwsSettings) -> String {
+    let who = match settings.credentials {
+        AwsCredentials::Cognito { .. } => {
+            "Put the identities that the pool gave to these persons in the place of the one that is there, and leave the \
+             pool's classic flow off."
+        }
+        AwsCredentials::Sts { .. } => {
+            "Put the issuer's subjects (sub) of these persons in the place of the one that is there."
+        }
+    };
+    format!(
+        "Trust policy of the roles of support and of the registrar. It names persons, since whoever signs in at the issuer \
+         could take these roles otherwise. {who}"
+    )
+}
+
+/// The trust of a role, for everybody who signs in, or for one whose place this is.
+fn trust(settings: &AwsSettings, issuer: &Issuer, account: &Account, person: Option<&str>) -> Value {
     let (provider, conditions) = match &settings.credentials {
-        AwsCredentials::Cognito { identity_pool } => (
-            "cognito-identity.amazonaws.com".to_owned(),
-            json!({
-                "StringEquals": {"cognito-identity.amazonaws.com:aud": identity_pool},
-                "ForAnyValue:StringLike": {"cognito-identity.amazonaws.com:amr": "authenticated"}
-            }),
-        ),
+        AwsCredentials::Cognito { identity_pool } => {
+            let mut equal = serde_json::Map::new();
+            equal.insert(format!("{POOLS}:aud"), Value::String(identity_pool.clone()));
+            if let Some(person) = person {
+                equal.insert(format!("{POOLS}:sub"), json!([person]));
+            }
+            let conditions = json!({
+                "StringEquals": equal,
+                "ForAnyValue:StringLike": {format!("{POOLS}:amr"): "authenticated"}
+            });
+            (POOLS.to_owned(), conditions)
+        }
         AwsCredentials::Sts { .. } => {
             let name = issuer.address.strip_prefix("https://").unwrap_or(&issuer.address);
             let (mut equal, audience) = (serde_json::Map::new(), format!("{name}:aud"));
             equal.insert(audience, Value::String(issuer.client.clone()));
+            if let Some(person) = person {
+                equal.insert(format!("{name}:sub"), json!([person]));
+            }
             let Account {
                 partition, account, ..
             } = account;

@@ -120,6 +120,10 @@ impl Refusal {
                 Operation::AssumeRoleWithWebIdentity => {
                     "the office must let the role's trust policy admit this person".into()
                 }
+                _ if self.message.contains(PASS_ROLE) => {
+                    "the office must let this person's role pass that role on (iam:PassRole); fieldkey aws policy prints how"
+                        .into()
+                }
                 operation => format!(
                     "the office must allow {} for this person's role; fieldkey aws policy prints how",
                     operation.action()
@@ -145,6 +149,16 @@ impl Refusal {
                 "an account runs one task at a time: follow or stop the one that runs; else check bucket, key, role and \
                  template"
                     .into()
+            }
+            Reason::Invalid
+                if matches!(
+                    self.operation,
+                    Operation::DescribeThingRegistrationTask
+                        | Operation::ListThingRegistrationTaskReports
+                        | Operation::StopThingRegistrationTask
+                ) =>
+            {
+                "check the task's identifier, and account and region in the organisation profile".into()
             }
             Reason::Conflict => "look at the device in the account".into(),
             Reason::Setup => {
@@ -173,6 +187,9 @@ impl From<Refusal> for CloudError {
         }
     }
 }
+
+/// What AWS names where a role may not be passed on.
+const PASS_ROLE: &str = "iam:PassRole";
 
 /// The code without namespace and address; none where nothing like a code stands there.
 fn bare(raw: &str) -> Option<String> {

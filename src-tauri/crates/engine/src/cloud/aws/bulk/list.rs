@@ -5,6 +5,8 @@ use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
 use commission::device::Serial;
+use serde::de::{MapAccess, Visitor};
+use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use thiserror::Error;
 
@@ -131,6 +133,7 @@ pub fn from_makers_list(text: &str, form: Option<&Form>) -> Result<Vec<Entry>, V
         .delimiter(if first.contains(';') { b';' } else { b',' })
         .from_reader(text.as_bytes());
     let heading = reader.headers().map_err(|error| vec![no_csv(&error)])?.clone();
+    let without_template = form.is_none();
     let by_columns;
     let form = match form {
         Some(form) => form,
@@ -139,8 +142,9 @@ pub fn from_makers_list(text: &str, form: Option<&Form>) -> Result<Vec<Entry>, V
             &by_columns
         }
     };
-    let columns = columns(&heading, form)?;
+    let columns = columns(&heading, form, without_template)?;
     let (mut entries, mut problems) = (Vec::new(), Vec::new());
+    let mut lines = Lines::new(text);
     for record in reader.records() {
         let record = match record {
             Ok(record) => record,
@@ -149,7 +153,7 @@ pub fn from_makers_list(text: &str, form: Option<&Form>) -> Result<Vec<Entry>, V
                 break;
             }
         };
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = lines.of(record.position().map_or(0, csv::Position::byte));
         if record.len() != columns.len() {
             problems.push(Problem {
                 line,
@@ -193,22 +197,102 @@ fn object(text: &str) -> Result<BTreeMap<String, String>, (Option<String>, Strin
     if text.trim().is_empty() {
         return Err((None, "this line is empty; take it out".into()));
     }
-    let value: Value = serde_json::from_str(text).map_err(|error| {
-        (
-            None,
-            format!("this is no JSON (column {})", error.column().max(1)),
-        )
+    let Members(members) = serde_json::from_str(text).map_err(|error| {
+        let why = if error.is_data() {
+            "this is no JSON object; each line is one device's".to_owned()
+        } else {
+            format!("this is no JSON (column {})", error.column().max(1))
+        };
+        (None, why)
     })?;
-    let Value::Object(members) = value else {
-        return Err((None, "this is no JSON object; each line is one device's".into()));
-    };
-    members
-        .into_iter()
-        .map(|(name, value)| match value {
-            Value::String(text) => Ok((name, text)),
-            _ => Err((Some(name), "this must be a text in quotes".to_owned())),
-        })
-        .collect()
+    let mut given = BTreeMap::new();
+    for (name, value) in members {
+        let Value::String(text) = value else {
+            return Err((Some(name), "this must be a text in quotes".to_owned()));
+        };
+        if given.contains_key(&name) {
+            return Err((Some(name), "this stands twice; take one out".to_owned()));
+        }
+        given.insert(name, text);
+    }
+    Ok(given)
+}
+
+/// The members of an object as they stand, also those that stand twice: of these JSON parsers keep one without a word.
+struct Members(Vec<(String, Value)>);
+
+impl<'de> Deserialize<'de> for Members {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Each;
+
+        impl<'de> Visitor<'de> for Each {
+            type Value = Members;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Members, A::Error> {
+                let mut members = Vec::new();
+                while let Some(member) = map.next_entry()? {
+                    members.push(member);
+                }
+                Ok(Members(members))
+            }
+        }
+
+        deserializer.deserialize_map(Each)
+    }
+}
+
+/// Whether a column holds what only the person before a device needs.
+fn is_secret(column: &str) -> bool {
+    const SECRETS: [&str; 9] = [
+        "pop",
+        "proofofpossession",
+        "label",
+        "qr",
+        "qrcode",
+        "passphrase",
+        "password",
+        "pin",
+        "secret",
+    ];
+    let plain: String = column
+        .chars()
+        .filter(char::is_ascii_alphanumeric)
+        .map(|sign| sign.to_ascii_lowercase())
+        .collect();
+    SECRETS.contains(&plain.as_str()) || plain.contains("passphrase") || plain.contains("password")
+}
+
+/// Which line a byte is in. The reader's own count leaves out lines that are empty, and takes CRLF for two.
+struct Lines<'t> {
+    text: &'t [u8],
+    seen: usize,
+    line: u64,
+}
+
+impl<'t> Lines<'t> {
+    fn new(text: &'t str) -> Self {
+        Self {
+            text: text.as_bytes(),
+            seen: 0,
+            line: 1,
+        }
+    }
+
+    /// The line of the record that begins at this byte or after the ends of lines there; never before an earlier one.
+    fn of(&mut self, at: u64) -> u64 {
+        let at = usize::try_from(at).unwrap_or(usize::MAX);
+        while let Some(byte) = self.text.get(self.seen)
+            && (self.seen < at || matches!(byte, b'\r' | b'\n'))
+        {
+            self.line += u64::from(*byte == b'\n');
+            self.seen += 1;
+        }
+        self.line
+    }
 }
 
 fn no_csv(error: &csv::Error) -> Problem {
@@ -220,7 +304,11 @@ fn no_csv(error: &csv::Error) -> Problem {
 }
 
 /// The parameter that each column is for.
-fn columns(heading: &csv::StringRecord, form: &Form) -> Result<Vec<String>, Vec<Problem>> {
+fn columns(
+    heading: &csv::StringRecord,
+    form: &Form,
+    without_template: bool,
+) -> Result<Vec<String>, Vec<Problem>> {
     let (mut columns, mut problems): (Vec<String>, _) = (Vec::new(), Vec::new());
     let mut wrong = |column: &str, why: String| {
         problems.push(Problem {
@@ -234,6 +322,12 @@ fn columns(heading: &csv::StringRecord, form: &Form) -> Result<Vec<String>, Vec<
             _ if column.is_empty() => {
                 wrong(column, "a column has no name; give it one or take it out".into())
             }
+            _ if without_template && is_secret(column) => wrong(
+                column,
+                "this would go to S3, and is for labels alone; take the column out, or give the template with \
+                 --template-body"
+                    .into(),
+            ),
             None => wrong(
                 column,
                 format!(
@@ -248,6 +342,8 @@ fn columns(heading: &csv::StringRecord, form: &Form) -> Result<Vec<String>, Vec<
         }
     }
     match form.serial() {
+        // Such a template names things by something else.
+        None if !without_template => {}
         None => wrong(
             "",
             "no parameter is for the serial number; call one serial".into(),

@@ -10,7 +10,7 @@ mod task;
 
 pub use form::{Form, FormError};
 pub use list::{Entry, FileError, from_makers_list, look_through, read, write};
-pub use task::{Failed, Order, OrderError, Status, Task, Tasks};
+pub use task::{Failed, Failures, Order, OrderError, Status, Task, Tasks};
 
 /// What is wrong in a file, and where.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]

@@ -162,6 +162,22 @@ struct Started {
     task_id: String,
 }
 
+/// What the reports of a task say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Failures {
+    /// The devices, by line.
+    pub all: Vec<Failed>,
+    /// Whether there are reports that were not read, for their number.
+    pub more: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Running {
+    #[serde(default)]
+    task_ids: Vec<String>,
+}
+
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ReportsAnswer {
@@ -276,17 +292,29 @@ impl Tasks {
         Ok(())
     }
 
+    /// The tasks that run. For whoever started one and heard nothing.
+    ///
+    /// # Errors
+    /// [`CloudError`].
+    pub async fn running(&self) -> Result<Vec<String>, CloudError> {
+        let operation = Operation::ListThingRegistrationTasks;
+        let target = "/thing-registration-tasks?status=InProgress".to_owned();
+        let answer = self.ask(operation, Method::GET, target).await?;
+        let Running { task_ids } = content(operation, &answer)?;
+        Ok(task_ids)
+    }
+
     /// The devices that it could not register, by line.
     ///
     /// # Errors
     /// [`CloudError`].
-    pub async fn failures(&self, task: &str) -> Result<Vec<Failed>, CloudError> {
+    pub async fn failures(&self, task: &str) -> Result<Failures, CloudError> {
         let operation = Operation::ListThingRegistrationTaskReports;
         let first = format!(
             "/thing-registration-tasks/{}/reports?maxResults={PAGE}&reportType=ERRORS",
             escaped(task)
         );
-        let (mut failures, mut target) = (Vec::new(), first.clone());
+        let (mut failures, mut target, mut more) = (Vec::new(), first.clone(), true);
         for _ in 0..MOST_PAGES {
             let answer = self.ask(operation, Method::GET, target).await?;
             let page: ReportsAnswer = content(operation, &answer)?;
@@ -295,12 +323,15 @@ impl Tasks {
             }
             match page.next_token.filter(|next| !next.is_empty()) {
                 Some(next) => target = with_token(task, &next),
-                None => break,
+                None => {
+                    more = false;
+                    break;
+                }
             }
         }
         // Lines that the report does not number come last.
         failures.sort_by_key(|failed| failed.line.unwrap_or(u64::MAX));
-        Ok(failures)
+        Ok(Failures { all: failures, more })
     }
 
     /// One report. No error names its address, nor do keys go there: the address itself is the permission.

@@ -11,6 +11,7 @@ use super::script::*;
 pub(super) const START: &str = "POST /thing-registration-tasks";
 pub(super) const LOOK: &str = "GET /thing-registration-tasks/t-1";
 pub(super) const STOP: &str = "PUT /thing-registration-tasks/t-1/cancel";
+pub(super) const RUNNING: &str = "GET /thing-registration-tasks?status=InProgress";
 pub(super) const REPORTS: &str = "GET /thing-registration-tasks/t-1/reports?maxResults=100&reportType=ERRORS";
 const MORE: &str =
     "GET /thing-registration-tasks/t-1/reports?maxResults=100&nextToken=a%2Fb&reportType=ERRORS";
@@ -125,7 +126,7 @@ async fn reports_of_all_pages_come_in_the_order_of_lines_and_without_keys_sent_t
         why: why.into(),
     };
     assert_eq!(
-        failures,
+        failures.all,
         [
             failed(Some(2), None, "No such type."),
             failed(Some(7), Some("InvalidRequest"), "Bad CSR."),
@@ -140,6 +141,29 @@ async fn reports_of_all_pages_come_in_the_order_of_lines_and_without_keys_sent_t
         signed.iter().all(|(at_s3, signed)| !at_s3 || !signed),
         "{signed:?}"
     );
+}
+
+#[tokio::test]
+async fn reports_that_never_end_are_given_up_and_said_to_be_cut_off() {
+    let bench = usual("");
+    let page = json!({"resourceLinks": [], "reportType": "ERRORS", "nextToken": "a/b"});
+    bench
+        .account
+        .answers(REPORTS, 200, &page)
+        .answers(MORE, 200, &page);
+    let failures = tasks(&bench, None).failures("t-1").await.unwrap();
+    assert!(failures.all.is_empty() && failures.more);
+}
+
+#[tokio::test]
+async fn the_tasks_that_run_are_listed_for_whoever_heard_nothing_of_a_start() {
+    let bench = usual("");
+    bench.account.answers(
+        "GET /thing-registration-tasks?status=InProgress",
+        200,
+        &json!({"taskIds": ["t-1"]}),
+    );
+    assert_eq!(tasks(&bench, None).running().await.unwrap(), ["t-1"]);
 }
 
 #[tokio::test]
@@ -167,6 +191,13 @@ async fn a_task_that_there_is_not_is_said_to_be_none() {
     let bench = usual("");
     bench.account.refuses(STOP, 404, "ResourceNotFoundException");
     let error = tasks(&bench, None).stop("t-1").await.unwrap_err();
+    assert!(
+        error.to_string().contains("check the task's identifier"),
+        "{error}"
+    );
+    let bench = usual("");
+    bench.account.refuses(LOOK, 400, "InvalidRequestException");
+    let error = tasks(&bench, None).look("t-1").await.unwrap_err();
     assert!(
         error.to_string().contains("check the task's identifier"),
         "{error}"

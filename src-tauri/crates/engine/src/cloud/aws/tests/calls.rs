@@ -81,10 +81,12 @@ async fn register(bench: &Bench) {
         .answers(bulk::START, 200, &json!({"taskId": "t-1"}))
         .answers(bulk::LOOK, 200, &task)
         .answers(bulk::REPORTS, 200, &json!({"resourceLinks": []}))
-        .answers(bulk::STOP, 200, &json!({}));
+        .answers(bulk::STOP, 200, &json!({}))
+        .answers(bulk::RUNNING, 200, &json!({"taskIds": []}));
     let order = bulk::order();
     let tasks = bulk::tasks(bench, Some(order.role()));
     tasks.start(&order).await.unwrap();
+    tasks.running().await.unwrap();
     tasks.look("t-1").await.unwrap();
     tasks.failures("t-1").await.unwrap();
     tasks.stop("t-1").await.unwrap();

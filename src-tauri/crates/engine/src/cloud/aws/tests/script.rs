@@ -322,6 +322,7 @@ pub(super) fn operation(request: &Request<Vec<u8>>) -> Operation {
         ("PUT", path) if path.starts_with("/certificates/") => Some(Operation::UpdateCertificate),
         ("GET", path) if path.starts_with("/connections/") => Some(Operation::GetConnection),
         ("POST", "/thing-registration-tasks") => Some(Operation::StartThingRegistrationTask),
+        ("GET", "/thing-registration-tasks") => Some(Operation::ListThingRegistrationTasks),
         ("GET", path) if path.ends_with("/reports") => Some(Operation::ListThingRegistrationTaskReports),
         ("GET", path) if path.starts_with("/thing-registration-tasks/") => {
             Some(Operation::DescribeThingRegistrationTask)

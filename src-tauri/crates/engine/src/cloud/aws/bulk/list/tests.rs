@@ -56,6 +56,44 @@ fn a_file_that_is_there_stays_unless_it_is_to_be_replaced() {
 }
 
 #[test]
+fn lines_are_those_that_an_editor_counts_whatever_ends_them() {
+    for list in [
+        "serial,model\r\n\r\nFK-1,m\r\nFK-2\r\n",
+        "serial,model\n\nFK-1,m\nFK-2\n",
+        "serial,model\r\n\r\n\"FK-1\",\"m\"\r\nFK-2\r\n",
+    ] {
+        let told = told(&from_makers_list(list, Some(&form())).unwrap_err());
+        assert!(
+            told[0].starts_with("line 4: this row has 1 fields"),
+            "{list:?}: {told:?}"
+        );
+    }
+    let told = told(&from_makers_list("serial,model\n\"FK-1\",\"a\nb\"\nFK-2\n", Some(&form())).unwrap_err());
+    assert!(
+        told.iter().any(|line| line.starts_with("line 4: this row")),
+        "{told:?}"
+    );
+}
+
+#[test]
+fn what_only_the_person_before_a_device_needs_does_not_go_to_s3() {
+    for column in ["PoP", "label", "Wi-Fi Passphrase", "QR code", "password"] {
+        let list = format!("serial,{column}\nFK-1,abcd1234\n");
+        let told = told(&from_makers_list(&list, None).unwrap_err());
+        assert!(told[0].contains("this would go to S3"), "{told:?}");
+    }
+}
+
+#[test]
+fn a_parameter_that_stands_twice_in_a_line_is_found() {
+    let text = "{\"SerialNumber\":\"FK-1\",\"Model\":\"m\",\"SerialNumber\":\"FK-2\"}\n";
+    assert_eq!(
+        told(&look_through(text, &form()).unwrap_err()),
+        ["line 1, SerialNumber: this stands twice; take one out"]
+    );
+}
+
+#[test]
 fn each_fault_of_a_list_names_line_and_column() {
     let table = [
         ("", "line 1: there is no column for SerialNumber"),
