@@ -289,7 +289,12 @@ impl Registry {
 }
 
 impl State {
-    fn put_thing(&mut self, serial: &str, plan: ThingPlan, new_owner: bool) -> Result<(), Rejection> {
+    pub(super) fn put_thing(
+        &mut self,
+        serial: &str,
+        plan: ThingPlan,
+        new_owner: bool,
+    ) -> Result<(), Rejection> {
         match self.things.entry(plan.name.clone()) {
             Entry::Vacant(place) => {
                 place.insert(Thing {
@@ -317,7 +322,7 @@ impl State {
 
     /// The policies that a template gives, with their documents. One that it names must be there; one that it spells
     /// out is called after its content.
-    fn policies_of(
+    pub(super) fn policies_of(
         &self,
         plans: Vec<PolicyPlan>,
         none_there: bool,

@@ -3,6 +3,7 @@
 //! One lock holds it all, so that every question gets one moment's answer. Nothing here speaks a protocol.
 
 mod account;
+mod bulk;
 mod claims;
 mod enrolment;
 mod inspect;
@@ -23,6 +24,7 @@ pub use self::inspect::{ClaimSnapshot, Orphan, RegistrySnapshot, ThingSnapshot};
 pub use self::view::{CertificateStatus, ClaimState, EventKind};
 
 pub(crate) use self::account::{CertificateRecord, ConnectionRecord, ThingRecord};
+pub(crate) use self::bulk::Provisioned;
 pub(crate) use self::claims::{ClaimRequest, IssuedClaim, Purpose};
 pub(crate) use self::enrolment::{Admission, Registration};
 pub(crate) use self::shadows::ShadowRecord;
