@@ -213,6 +213,21 @@ impl Registry {
         state
     }
 
+    /// Tells whoever waits that something leaves then: it does so by itself, when the registry is next looked at.
+    fn wake_at(&self, due: Instant) {
+        // Outside a runtime nobody waits.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let inner = Arc::downgrade(&self.0);
+        runtime.spawn(async move {
+            tokio::time::sleep_until(due).await;
+            if let Some(inner) = inner.upgrade() {
+                Self(inner).changed();
+            }
+        });
+    }
+
     fn changed(&self) {
         self.0.changes.send_modify(|count| *count += 1);
     }
