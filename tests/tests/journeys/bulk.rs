@@ -104,7 +104,7 @@ async fn a_makers_list_is_registered_and_each_line_that_was_not_is_told_by_its_d
     let run = office.bulk(&follow).await.exits(1);
     let told = run.last("bulk-task");
     assert_eq!(
-        (told["succeeded"].as_u64(), told["failed"].as_u64()),
+        (told["successCount"].as_u64(), told["failureCount"].as_u64()),
         (Some(2), Some(3)),
         "{told}"
     );
@@ -152,7 +152,7 @@ async fn a_list_without_a_fault_ends_well() {
     assert!(office.site.sandbox.cloud().put_line_file(KEY, &file));
     let task = task(&office.start().await.exits(0));
     let run = office.bulk(&["follow", &task]).await.exits(0);
-    assert_eq!(run.last("bulk-task")["succeeded"], 3);
+    assert_eq!(run.last("bulk-task")["successCount"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
