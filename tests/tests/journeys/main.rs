@@ -8,6 +8,8 @@ mod aws;
 #[cfg(test)]
 mod batches;
 #[cfg(test)]
+mod bulk;
+#[cfg(test)]
 mod cuts;
 #[cfg(test)]
 mod happy;

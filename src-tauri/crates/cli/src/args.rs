@@ -167,6 +167,8 @@ pub(crate) enum Way {
     Cognito,
     /// From the AWS account, with keys of a role.
     Sts,
+    /// Not at all: at the office, which registers devices in bulk.
+    Registrar,
 }
 
 /// What an account is given.

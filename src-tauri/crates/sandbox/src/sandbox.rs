@@ -16,8 +16,8 @@ use commission::device::Fingerprint;
 use tokio::task::JoinHandle;
 
 pub use self::papers::{
-    COGNITO_PROFILE_FILE, LABELS_FILE, LABELS_JSON_FILE, PROFILE_FILE, SECRETS_FILE, STS_PROFILE_FILE,
-    Secrets,
+    COGNITO_PROFILE_FILE, LABELS_FILE, LABELS_JSON_FILE, PROFILE_FILE, REGISTRAR_PROFILE_FILE, SECRETS_FILE,
+    STS_PROFILE_FILE, Secrets,
 };
 pub use self::status::{AwsStatus, ClaimStatus, DeviceStatus, STATUS_FILE, Status, ThingStatus};
 
@@ -178,6 +178,10 @@ impl Sandbox {
                 identity_pool: cloud.aws.identity_pool.clone(),
                 installer_role: cloud.aws.installer_role.clone(),
                 support_role: cloud.aws.support_role.clone(),
+                registrar_role: cloud.aws.registrar_role.clone(),
+                registration_role: cloud.aws.registration_role.clone(),
+                s3: cloud.aws.s3.clone(),
+                bucket: cloud.aws.bucket.clone(),
             },
             mqtt: Endpoint {
                 host: cloud.mqtt.host.clone(),

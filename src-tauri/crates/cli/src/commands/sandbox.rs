@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use engine::ports::VaultEntry;
 use sandbox::person::Person;
 use sandbox::sandbox::{
-    COGNITO_PROFILE_FILE, STS_PROFILE_FILE, Sandbox, SandboxConfig, SandboxError, Secrets, Status,
+    COGNITO_PROFILE_FILE, REGISTRAR_PROFILE_FILE, STS_PROFILE_FILE, Sandbox, SandboxConfig, SandboxError,
+    Secrets, Status,
 };
 use sandbox::scenario::{BUILT_IN, Scenario};
 use url::Url;
@@ -181,6 +182,7 @@ async fn move_in(base: &Base, state: &Path, by: Way) -> Result<(), Ended> {
         Way::Broker => status.profile,
         Way::Cognito => state.join(COGNITO_PROFILE_FILE),
         Way::Sts => state.join(STS_PROFILE_FILE),
+        Way::Registrar => state.join(REGISTRAR_PROFILE_FILE),
     };
     super::profile::import(base, &profile)?;
     let setup = base.clone().with_profile()?;

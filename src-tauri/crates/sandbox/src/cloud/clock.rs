@@ -25,9 +25,14 @@ impl CloudClock {
 
     /// The `Date` header (RFC 9110, 6.6.1). Nothing if the skew leaves the calendar.
     pub(crate) fn http_date(&self) -> Option<String> {
-        let now = Timestamp::from_second(self.now()).ok()?;
-        DateTimePrinter::new().timestamp_to_rfc9110_string(&now).ok()
+        http_date(self.now())
     }
+}
+
+/// A time as headers have it, of Unix seconds. Nothing if it leaves the calendar.
+pub(crate) fn http_date(at: i64) -> Option<String> {
+    let at = Timestamp::from_second(at).ok()?;
+    DateTimePrinter::new().timestamp_to_rfc9110_string(&at).ok()
 }
 
 #[cfg(test)]

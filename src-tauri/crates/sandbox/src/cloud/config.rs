@@ -64,7 +64,7 @@ pub struct User {
     pub name: String,
     /// An address nobody writes to.
     pub email: String,
-    /// `installer`, `support`, or roles that carry no right here.
+    /// `installer`, `support`, `registrar`, or roles that carry no right here.
     pub roles: Vec<String>,
 }
 
@@ -100,13 +100,15 @@ pub enum Owner {
 }
 
 impl Default for CloudConfig {
-    /// No devices; the installer `anna` and the support engineer `sam`; the lives that AWS IoT documents.
+    /// No devices; the installer `anna`, the support engineer `sam` and the registrar `rita`; the lives that AWS IoT
+    /// documents.
     fn default() -> Self {
         Self {
             client_id: "fieldkey".into(),
             users: vec![
                 User::new("anna", "anna-installs-things", "Anna Installer", &["installer"]),
                 User::new("sam", "sam-supports-people", "Sam Support", &["support"]),
+                User::new("rita", "rita-registers-many", "Rita Registrar", &["registrar"]),
             ],
             redirect_uris: Vec::new(),
             devices: Vec::new(),

@@ -47,17 +47,22 @@ pub struct CloudFaults {
     pub mqtt_down: bool,
     /// Permanent identities are accepted by RegisterThing but get no connection: registered, never seen online.
     pub never_online: bool,
-    /// This many calls of AWS's control plane are refused with ThrottlingException first; counts down.
+    /// This many calls of AWS IoT, to its control plane or its data plane, are refused with ThrottlingException first;
+    /// counts down.
     pub aws_throttle_first: u32,
-    /// This many calls of AWS's control plane are refused first because their keys are said to be over; counts down.
+    /// This many signed calls of any AWS service are refused first because their keys are said to be over; counts down.
     pub aws_keys_over_first: u32,
-    /// Every call of AWS's control plane is answered with 503.
+    /// Every call of any AWS service is answered with 503, also those for keys.
     pub aws_down: bool,
     /// Life of the AWS keys that are handed out from now on, in milliseconds, instead of what was asked for. The answer
     /// says so honestly, rounded down to seconds.
     pub aws_keys_life_ms: Option<u64>,
-    /// Fleet indexing is off, so that the control plane cannot tell who is online.
+    /// Fleet indexing is off, so that AWS IoT's control plane cannot tell who is online; its data plane can.
     pub aws_index_off: bool,
+    /// Milliseconds that each line of a bulk registration takes.
+    pub aws_bulk_line_ms: u64,
+    /// Life of the links to reports of bulk registrations that are given from now on, in milliseconds.
+    pub aws_link_life_ms: Option<u64>,
     /// The cloud's clock is this many seconds ahead (or, negative, behind).
     pub clock_skew_s: i64,
 }
@@ -128,6 +133,10 @@ impl Faults {
 
     pub(crate) fn claim_delay(&self) -> Duration {
         self.with(|faults| Duration::from_millis(faults.claim_delay_ms))
+    }
+
+    pub(crate) fn bulk_line_delay(&self) -> Duration {
+        self.with(|faults| Duration::from_millis(faults.aws_bulk_line_ms))
     }
 
     pub(crate) fn enrol_delay(&self) -> Duration {

@@ -108,6 +108,7 @@ pub struct Cloud {
     faults: Faults,
     registry: Registry,
     strategies: Arc<Strategies>,
+    account: Aws,
     stop: watch::Sender<bool>,
     tasks: Vec<JoinHandle<()>>,
 }
@@ -178,6 +179,7 @@ impl Cloud {
 
         let https = tls::https_client(&ca_pem)?;
         let (tcp, aws_port) = bind(before.aws).await?;
+        let aws_url = format!("https://127.0.0.1:{aws_port}");
         let account = Aws::new(Make {
             config: &config,
             issuer: &issuer_url,
@@ -188,11 +190,11 @@ impl Cloud {
             template: Arc::clone(&template),
             devices: Arc::clone(&devices),
             endpoint: mqtt.clone(),
+            url: aws_url.clone(),
+            stop: stopping.clone(),
         })
         .ok_or(CloudError::Random)?;
-        let aws = account
-            .access(format!("https://127.0.0.1:{aws_port}"))
-            .ok_or(CloudError::Random)?;
+        let aws = account.access(aws_url).ok_or(CloudError::Random)?;
         let listener = listen(tcp, &server)?;
         let controlling = http::serve(listener, account.router(), clock.clone(), stopping.clone());
 
@@ -238,6 +240,7 @@ impl Cloud {
             faults,
             registry,
             strategies,
+            account,
             stop,
             tasks: vec![issuing, enrolling, controlling, brokering, keeping],
         })
@@ -251,6 +254,11 @@ impl Cloud {
     /// What devices of this account are made with.
     pub(crate) fn strategies(&self) -> &Strategies {
         &self.strategies
+    }
+
+    /// Puts a line file into the account's bucket, as the office's own tools do over HTTPS. Whether there was room for it.
+    pub fn put_line_file(&self, key: &str, text: &str) -> bool {
+        self.account.put(key, text)
     }
 
     /// The switchboard of what goes wrong.

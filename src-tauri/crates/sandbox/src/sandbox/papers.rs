@@ -17,6 +17,8 @@ pub const PROFILE_FILE: &str = "profile.toml";
 pub const COGNITO_PROFILE_FILE: &str = "profile-cognito.toml";
 /// And with keys by the security token service.
 pub const STS_PROFILE_FILE: &str = "profile-sts.toml";
+/// The same as the office has it, which registers devices in bulk and can do nothing else.
+pub const REGISTRAR_PROFILE_FILE: &str = "profile-registrar.toml";
 /// The labels as a spreadsheet.
 pub const LABELS_FILE: &str = "labels.csv";
 /// The labels as JSON.
@@ -88,6 +90,7 @@ pub(super) fn write(
         (PROFILE_FILE, Way::Broker),
         (COGNITO_PROFILE_FILE, Way::Cognito),
         (STS_PROFILE_FILE, Way::Sts),
+        (REGISTRAR_PROFILE_FILE, Way::Registrar),
     ] {
         let text = self::profile(scenario, cloud, maker, way)?;
         write_atomically(&dir.join(file), text.as_bytes())?;
@@ -113,6 +116,7 @@ enum Way {
     Broker,
     Cognito,
     Sts,
+    Registrar,
 }
 
 /// The profile in the form of `engine::settings`.
@@ -197,6 +201,10 @@ fn profile(scenario: &Scenario, cloud: &Cloud, maker: &Maker, way: Way) -> Resul
             role: &aws.installer_role,
             seconds: 3600,
         }),
+        Way::Registrar => Some(Credentials::Sts {
+            role: &aws.registrar_role,
+            seconds: 3600,
+        }),
     };
     let network = networks(scenario);
     let profile = Profile {
@@ -204,6 +212,7 @@ fn profile(scenario: &Scenario, cloud: &Cloud, maker: &Maker, way: Way) -> Resul
             Way::Broker => format!("Sandbox {}", scenario.name),
             Way::Cognito => format!("Sandbox {} by Cognito", scenario.name),
             Way::Sts => format!("Sandbox {} by STS", scenario.name),
+            Way::Registrar => format!("Sandbox {} in bulk", scenario.name),
         },
         sign_in: SignIn {
             issuer: &cloud.issuer_url,

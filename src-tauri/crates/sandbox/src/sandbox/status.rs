@@ -92,6 +92,14 @@ pub struct AwsStatus {
     pub installer_role: String,
     /// The role that support may assume.
     pub support_role: String,
+    /// The role that registrars may assume.
+    pub registrar_role: String,
+    /// The role that they pass on to AWS IoT.
+    pub registration_role: String,
+    /// Where S3 is reached.
+    pub s3: String,
+    /// The bucket that line files go to.
+    pub bucket: String,
 }
 
 /// A claim.

@@ -39,7 +39,7 @@ fn a_device_that_says_nothing_is_a_usual_one() {
     };
     assert_eq!((username.as_str(), pop.reveal().len()), ("wifiprov", 8));
     assert_eq!(device.provisioning.service, EXAMPLE_SERVICE);
-    assert_eq!(scenario.cloud.users.len(), 2);
+    assert_eq!(scenario.cloud.users.len(), 3);
 }
 
 #[test]

@@ -54,16 +54,19 @@ pub(super) async fn serve(parts: &AwsParts, headers: &HeaderMap, body: &[u8]) ->
     };
     match answer {
         Ok(body) => ([(CONTENT_TYPE, JSON)], body.to_string()).into_response(),
-        Err(refusal) => {
-            let body = json!({ "__type": refusal.code, "message": refusal.message });
-            let kind = HeaderValue::from_str(&format!("{}:", refusal.code));
-            let mut response = (refusal.status, [(CONTENT_TYPE, JSON)], body.to_string()).into_response();
-            if let Ok(kind) = kind {
-                response.headers_mut().insert("x-amzn-errortype", kind);
-            }
-            response
-        }
+        Err(refusal) => refuse(&refusal),
     }
+}
+
+/// A refusal as JSON 1.1 puts it: the code in the body, and in a header with a colon behind it.
+pub(super) fn refuse(refusal: &Refusal) -> Response {
+    let body = json!({ "__type": refusal.code, "message": refusal.message });
+    let kind = HeaderValue::from_str(&format!("{}:", refusal.code));
+    let mut response = (refusal.status, [(CONTENT_TYPE, JSON)], body.to_string()).into_response();
+    if let Ok(kind) = kind {
+        response.headers_mut().insert("x-amzn-errortype", kind);
+    }
+    response
 }
 
 async fn get_id(parts: &AwsParts, body: &[u8]) -> Result<Value, Refusal> {
@@ -99,7 +102,7 @@ async fn get_credentials(parts: &AwsParts, body: &[u8]) -> Result<Value, Refusal
     }
     // Rule-based mapping, and `Deny` where no rule fits.
     let role = parts.roles.for_person(&identity.roles).ok_or_else(forbidden)?;
-    let principal = parts.assumed(role, "CognitoIdentityCredentials", None);
+    let principal = role.assumed(&parts.account, "CognitoIdentityCredentials", None);
     let life = parts.life(LIFE);
     let keys = parts
         .keys

@@ -1,10 +1,12 @@
 //! Who may do what: policy documents read and weighed as IAM does (IAM user guide, "Policy evaluation logic").
 //!
-//! Statements with `Effect`, `Action` and `Resource`. What is not known here, conditions above all, makes a document
-//! one that cannot be used, rather than one that allows too much.
+//! Statements with `Effect`, `Action`, `Resource` and conditions on texts. What is not known here makes a document one
+//! that cannot be used, rather than one that allows too much.
 
 use serde::Deserialize;
 use serde_json::Value;
+
+use super::condition::{Conditions, Context};
 
 /// A policy document.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -15,8 +17,9 @@ pub(super) struct Policy {
     statement: OneOrMany<Statement>,
 }
 
+/// The language that a document is written in.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-enum Version {
+pub(super) enum Version {
     #[serde(rename = "2012-10-17")]
     Current,
 }
@@ -29,23 +32,27 @@ struct Statement {
     effect: Effect,
     action: OneOrMany<String>,
     resource: OneOrMany<String>,
+    #[serde(default)]
+    condition: Conditions,
 }
 
+/// What a statement does with what it is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-enum Effect {
+pub(super) enum Effect {
     Allow,
     Deny,
 }
 
+/// Documents leave out the brackets of a list with one entry.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(untagged)]
-enum OneOrMany<T> {
+pub(super) enum OneOrMany<T> {
     One(T),
     Many(Vec<T>),
 }
 
 impl<T> OneOrMany<T> {
-    fn all(&self) -> &[T] {
+    pub(super) fn all(&self) -> &[T] {
         match self {
             Self::One(one) => std::slice::from_ref(one),
             Self::Many(many) => many,
@@ -76,7 +83,7 @@ impl Policy {
         serde_json::from_str(document).map_err(|error| error.to_string())
     }
 
-    fn word(&self, action: &str, resource: &str) -> Word {
+    fn word(&self, action: &str, resource: &str, context: &Context) -> Word {
         let mut word = Word::Nothing;
         for statement in self.statement.all() {
             // IAM takes actions in any case, and resources to the letter.
@@ -91,7 +98,8 @@ impl Policy {
                 .all()
                 .iter()
                 .any(|pattern| fits(pattern, resource));
-            match (acts && about, statement.effect) {
+            let about = acts && about && statement.condition.hold(context);
+            match (about, statement.effect) {
                 (true, Effect::Deny) => return Word::Denies,
                 (true, Effect::Allow) => word = Word::Allows,
                 (false, _) => {}
@@ -104,11 +112,16 @@ impl Policy {
 impl Principal {
     /// Whether it may, or why not in IAM's words.
     pub(super) fn may(&self, action: &str, resource: &str) -> Result<(), String> {
-        let own = self.policy.word(action, resource);
+        self.may_in(action, resource, &Context::default())
+    }
+
+    /// The same of a request of which this is known.
+    pub(super) fn may_in(&self, action: &str, resource: &str, context: &Context) -> Result<(), String> {
+        let own = self.policy.word(action, resource, context);
         let session = self
             .session
             .as_ref()
-            .map_or(Word::Allows, |policy| policy.word(action, resource));
+            .map_or(Word::Allows, |policy| policy.word(action, resource, context));
         let because = match (own, session) {
             (Word::Allows, Word::Allows) => return Ok(()),
             (Word::Denies, _) | (_, Word::Denies) => "with an explicit deny".to_owned(),
@@ -126,6 +139,8 @@ impl Principal {
 /// (AWS IoT developer guide, "Policy variables"). A document with what is not known here allows nothing.
 pub(crate) fn may_connect(policies: &[String], client_id: &str, thing: Option<&str>) -> bool {
     let client = format!("arn:aws:iot:region:account:client/{client_id}");
+    let attached = thing.is_some().to_string();
+    let context = Context::default().with("iot:Connection.Thing.IsAttached", &attached);
     let words: Vec<Word> = policies
         .iter()
         .filter_map(|document| {
@@ -134,7 +149,7 @@ pub(crate) fn may_connect(policies: &[String], client_id: &str, thing: Option<&s
                 .replace("${iot:Connection.Thing.ThingName}", thing.unwrap_or_default());
             Policy::read(&anywhere(&document)?).ok()
         })
-        .map(|policy| policy.word("iot:Connect", &client))
+        .map(|policy| policy.word("iot:Connect", &client, &context))
         .collect();
     words.contains(&Word::Allows) && !words.contains(&Word::Denies)
 }
@@ -161,7 +176,7 @@ fn anywhere(document: &str) -> Option<String> {
 }
 
 /// `*` stands for any text and `?` for one sign.
-fn fits(pattern: &str, text: &str) -> bool {
+pub(super) fn fits(pattern: &str, text: &str) -> bool {
     match pattern.chars().next() {
         None => text.is_empty(),
         Some('*') => {
@@ -232,9 +247,29 @@ mod tests {
     }
 
     #[test]
+    fn a_role_is_passed_on_to_the_service_that_the_policy_names_and_to_no_other() {
+        let pass = r#"{"Effect": "Allow", "Action": ["iam:PassRole"], "Resource": "arn:aws:iam::1:role/r",
+            "Condition": {"StringEquals": {"iam:PassedToService": "iot.amazonaws.com"}}}"#;
+        let registrar = principal(policy(pass), None);
+        let to = |service: &str| Context::default().with("iam:PassedToService", service);
+        let may = |role: &str, context: &Context| registrar.may_in("iam:PassRole", role, context);
+        assert_eq!(may("arn:aws:iam::1:role/r", &to("iot.amazonaws.com")), Ok(()));
+        for (role, context) in [
+            ("arn:aws:iam::1:role/r", to("lambda.amazonaws.com")),
+            ("arn:aws:iam::1:role/r", Context::default()),
+            ("arn:aws:iam::1:role/other", to("iot.amazonaws.com")),
+        ] {
+            assert!(
+                may(role, &context).unwrap_err().contains("iam:PassRole"),
+                "{role}"
+            );
+        }
+    }
+
+    #[test]
     fn a_document_with_what_is_not_known_is_not_used() {
         for odd in [
-            r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {}}]}"#,
+            r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"Bool": {"a:b": "true"}}}]}"#,
             r#"{"Version": "2008-10-17", "Statement": []}"#,
             r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "NotAction": "*", "Resource": "*"}]}"#,
             "no JSON",
@@ -246,7 +281,8 @@ mod tests {
     #[test]
     fn a_device_connects_only_by_a_policy_and_as_the_client_that_it_names() {
         let own = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Connect",
-            "Resource": "arn:aws:iot:eu-central-1:123456789012:client/${iot:Connection.Thing.ThingName}"}]}"#;
+            "Resource": "arn:aws:iot:eu-central-1:123456789012:client/${iot:Connection.Thing.ThingName}",
+            "Condition": {"Bool": {"iot:Connection.Thing.IsAttached": "true"}}}]}"#;
         let any = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:*", "Resource": "*"}]}"#;
         let no = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iot:Connect", "Resource": "*"}]}"#;
         let mute = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "iot:Publish", "Resource": "*"}]}"#;
@@ -266,6 +302,7 @@ mod tests {
             );
         }
         assert!(!may_connect(&[own.to_owned()], "FK-1", Some("FK-2")));
+        assert!(!may_connect(&[own.to_owned()], "", None));
     }
 
     #[test]

@@ -38,8 +38,8 @@ enum Answer {
 }
 
 /// One request, taken apart.
-struct Asked<'a> {
-    name: String,
+pub(super) struct Asked<'a> {
+    pub(super) name: String,
     query: BTreeMap<String, String>,
     /// The ARN of a principal, or nothing.
     principal: String,
@@ -99,6 +99,9 @@ fn answer(aws: &AwsParts, request: &Parts, body: &[u8]) -> Result<Answer, Refusa
     if aws.faults.throttles_aws() {
         return Err(Refusal::throttled());
     }
+    if operation.is_about_tasks() {
+        return aws.about_tasks(operation, &asked, &caller).map(Answer::Json);
+    }
     aws.perform(operation, &asked)
 }
 
@@ -127,12 +130,12 @@ impl<'a> Asked<'a> {
     }
 
     /// A body that is left out is an empty object.
-    fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
+    pub(super) fn json<T: DeserializeOwned>(&self) -> Result<T, Refusal> {
         let body: &[u8] = if self.body.is_empty() { b"{}" } else { self.body };
         serde_json::from_slice(body).map_err(|error| Refusal::invalid(error.to_string()))
     }
 
-    fn query(&self, name: &str) -> Option<&str> {
+    pub(super) fn query(&self, name: &str) -> Option<&str> {
         self.query.get(name).map(String::as_str)
     }
 
@@ -154,7 +157,7 @@ impl<'a> Asked<'a> {
     }
 
     /// A page of `all` under `list`, and where the next begins under `next`.
-    fn page(&self, list: &str, next: &str, all: Vec<Value>) -> Result<Value, Refusal> {
+    pub(super) fn page(&self, list: &str, next: &str, all: Vec<Value>) -> Result<Value, Refusal> {
         let from: usize = self.number("nextToken")?.or(self.number("marker")?).unwrap_or(0);
         let most: Option<usize> = self.number("maxResults")?.or(self.number("pageSize")?);
         let most = most.unwrap_or(PAGE);

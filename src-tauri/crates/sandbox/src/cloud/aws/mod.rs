@@ -2,21 +2,29 @@
 //! plane of AWS IoT over the same registry that the broker and the MQTT server have.
 //!
 //! ```text
-//! ID token ─► cognito | sts ─► keys ─► sigv4 ─► iam ─► iot ─► registry
+//! ID token ─► cognito | sts ─► roles ─► keys ─► sigv4 ─► iam ─► iot ─► registry
+//!                                                          │      └► bulk ─┘ │
+//!                                                          └────► s3 ─► objects
 //! ```
 //!
-//! All of them answer at one address, as each request says which it is for. Not here: S3, rules, jobs, fleet indexing but
-//! for connectivity, several accounts or regions.
+//! All of them answer at one address, as each request says which it is for; as much of S3 as bulk registration needs,
+//! below a path of its own. Not here: rules, jobs, fleet indexing but for connectivity, several accounts or regions.
 
+mod bulk;
 mod cognito;
+mod condition;
 mod iam;
 mod identity;
 mod iot;
 mod keys;
+mod objects;
 mod operation;
 mod refusal;
+mod roles;
+mod s3;
 mod sigv4;
 mod sts;
+mod trust;
 
 use std::sync::Arc;
 
@@ -27,18 +35,22 @@ use axum::extract::{Request, State};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
 use commission::secret::Token;
-use engine::cloud::aws::operation::Role as Work;
 use engine::cloud::aws::policy::Account;
+use tokio::sync::watch;
 use tokio::time::Duration;
 
 pub(crate) use self::iam::may_connect;
 pub(crate) use self::refusal::Refusal;
 
+use self::bulk::{Need, Tasks};
 use self::cognito::Identities;
 use self::iam::{Policy, Principal};
 use self::identity::Provider;
 use self::keys::KeyStore;
+use self::objects::{LONGEST, Object, Objects};
+use self::roles::{People, REGISTRATION, Roles};
 use self::sigv4::{Claimed, Here};
 use super::clock::CloudClock;
 use super::faults::Faults;
@@ -49,7 +61,7 @@ use crate::ca::Authority;
 
 /// The account that AWS's documentation has for examples.
 const ACCOUNT: &str = "123456789012";
-/// A request of AWS IoT is smaller.
+/// A request is smaller, but for objects of S3.
 const BODY_LIMIT: usize = 256 * 1024;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
 const SESSION: &str = "x-amz-security-token";
@@ -79,6 +91,14 @@ pub struct AwsAccess {
     pub installer_role: String,
     /// The role that support may assume.
     pub support_role: String,
+    /// The role that registrars may assume.
+    pub registrar_role: String,
+    /// The role that they pass on to AWS IoT.
+    pub registration_role: String,
+    /// Where S3 is reached.
+    pub s3: String,
+    /// The bucket that line files go to.
+    pub bucket: String,
     /// Lasting keys of the account's administrator: the id.
     pub admin_key: String,
     /// And the secret.
@@ -102,6 +122,8 @@ pub(crate) struct AwsParts {
     keys: KeyStore,
     identities: Identities,
     roles: Roles,
+    objects: Objects,
+    bulk: Tasks,
     /// When the account was made, in Unix seconds.
     made_at: i64,
     /// The type of its template.
@@ -120,44 +142,10 @@ pub(crate) struct Make<'a> {
     pub(crate) devices: Arc<Authority>,
     /// Where devices go.
     pub(crate) endpoint: Endpoint,
-}
-
-/// A role that people of the issuer may assume.
-pub(super) struct Role {
-    name: &'static str,
-    /// The issuer's own role that it takes.
-    wants: &'static str,
-    arn: String,
-    policy: Policy,
-}
-
-/// The roles, the widest first.
-pub(super) struct Roles([Role; 2]);
-
-impl Roles {
-    /// With the policies that Fieldkey itself prints for an account: what is missing in them fails here.
-    fn new(account: &Account) -> Result<Self, String> {
-        let role = |name, wants, work| {
-            Ok::<_, String>(Role {
-                name,
-                wants,
-                arn: format!("arn:aws:iam::{}:role/{name}", account.account),
-                policy: Policy::read(&account.policy(work).to_string())?,
-            })
-        };
-        Ok(Self([
-            role("FieldkeySupport", "support", Work::Support)?,
-            role("FieldkeyInstaller", "installer", Work::Installer)?,
-        ]))
-    }
-
-    fn for_person(&self, own: &[String]) -> Option<&Role> {
-        self.0.iter().find(|role| own.iter().any(|own| own == role.wants))
-    }
-
-    fn by_arn(&self, arn: &str) -> Option<&Role> {
-        self.0.iter().find(|role| role.arn == arn)
-    }
+    /// Where the account itself is reached.
+    pub(crate) url: String,
+    /// Ends what runs by itself.
+    pub(crate) stop: watch::Receiver<bool>,
 }
 
 impl Aws {
@@ -170,10 +158,35 @@ impl Aws {
             template: make.template.name.clone(),
             things: "*".into(),
         };
+        let of_role = |wanted: &str| {
+            let users = make.config.users.iter();
+            let own = users.filter(|user| user.roles.iter().any(|role| role == wanted));
+            own.map(|user| user.subject.as_str()).collect()
+        };
+        let people = People {
+            issuer: make.issuer,
+            client: &make.config.client_id,
+            supporters: of_role("support"),
+            registrars: of_role("registrar"),
+        };
+        let objects = Objects::default();
+        let bulk = Tasks::new(Need {
+            account: account.clone(),
+            url: make.url,
+            registry: make.registry.clone(),
+            devices: Arc::clone(&make.devices),
+            objects: objects.clone(),
+            faults: make.faults.clone(),
+            clock: make.clock.clone(),
+            witness: make.config.witness.clone(),
+            stop: make.stop,
+        });
         Some(Self(Arc::new(AwsParts {
             pool: format!("{}:5a9d4f36-7c1b-4e08-9c6d-2b1f0e3a7d54", account.region),
-            roles: Roles::new(&account).ok()?,
+            roles: Roles::new(&account, &people).ok()?,
             account,
+            objects,
+            bulk,
             provider: Provider::new(
                 make.issuer,
                 &make.config.client_id,
@@ -205,14 +218,17 @@ impl Aws {
             session: None,
         };
         let keys = parts.keys.make(administrator, None)?;
-        let [support, installer] = &parts.roles.0;
         Some(AwsAccess {
+            s3: format!("{url}{}", s3::PREFIX),
+            bucket: REGISTRATION.into(),
             url,
             account: ACCOUNT.into(),
             region: parts.account.region.clone(),
             identity_pool: parts.pool.clone(),
-            installer_role: installer.arn.clone(),
-            support_role: support.arn.clone(),
+            installer_role: parts.roles.arn_for("installer"),
+            support_role: parts.roles.arn_for("support"),
+            registrar_role: parts.roles.arn_for("registrar"),
+            registration_role: parts.roles.registration(),
             admin_key: keys.id,
             admin_secret: keys.secret,
         })
@@ -232,25 +248,80 @@ impl Aws {
         Some((credentials, parts.account.resource("cert", "")))
     }
 
+    /// Puts a file into the bucket for line files, as the office's own tools do. Whether there was room for it.
+    pub(crate) fn put(&self, key: &str, text: &str) -> bool {
+        let object = Object {
+            bytes: text.to_owned().into(),
+            content_type: "text/plain".into(),
+            at: self.0.clock.now(),
+        };
+        self.0.objects.put(key, object).is_ok()
+    }
+
     pub(crate) fn router(&self) -> Router {
         Router::new().fallback(serve).with_state(self.clone())
+    }
+}
+
+/// Which service a request is for, by what it looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Service {
+    S3,
+    Cognito,
+    Sts,
+    Iot,
+}
+
+impl Service {
+    fn of(request: &Parts) -> Self {
+        match request.uri.path() {
+            path if s3::is_here(path) => Self::S3,
+            "/" if request.headers.contains_key(cognito::TARGET) => Self::Cognito,
+            "/" => Self::Sts,
+            _ => Self::Iot,
+        }
+    }
+
+    /// Each takes a request whole, up to a bound.
+    fn most(self) -> usize {
+        match self {
+            Self::S3 => LONGEST,
+            Self::Cognito | Self::Sts | Self::Iot => BODY_LIMIT,
+        }
+    }
+
+    async fn serve(self, aws: &AwsParts, request: &Parts, body: Bytes, id: &str) -> Response {
+        match self {
+            Self::S3 => s3::serve(aws, request, body, id),
+            Self::Cognito => cognito::serve(aws, &request.headers, &body).await,
+            Self::Sts => sts::serve(aws, request, &body, id).await,
+            Self::Iot => iot::serve(aws, request, &body),
+        }
+    }
+
+    /// A refusal in the form of this service's protocol.
+    fn refuse(self, request: &Parts, refusal: Refusal, id: &str) -> Response {
+        match self {
+            Self::S3 => s3::refuse(request, refusal, id),
+            Self::Cognito => cognito::refuse(&refusal),
+            Self::Sts => sts::refuse(&refusal, id),
+            Self::Iot => refusal.into_response(),
+        }
     }
 }
 
 async fn serve(State(Aws(aws)): State<Aws>, request: Request) -> Response {
     let id = request_id();
     let (request, body) = request.into_parts();
-    let mut response = match to_bytes(body, BODY_LIMIT).await {
-        Err(_) => Refusal::invalid("The request is too long.").into_response(),
-        Ok(_) if aws.faults.now().aws_down => Refusal::down().into_response(),
-        Ok(body) if request.uri.path() == "/" => {
-            if request.headers.contains_key(cognito::TARGET) {
-                cognito::serve(&aws, &request.headers, &body).await
-            } else {
-                sts::serve(&aws, &request, &body, &id).await
-            }
+    let service = Service::of(&request);
+    let mut response = match to_bytes(body, service.most()).await {
+        Err(_) if service == Service::S3 => s3::refuse(&request, s3::too_long(), &id),
+        Err(_) => {
+            let refusal = Refusal::invalid("The request is too long.");
+            service.refuse(&request, refusal, &id)
         }
-        Ok(body) => iot::serve(&aws, &request, &body),
+        Ok(_) if aws.faults.now().aws_down => service.refuse(&request, Refusal::down(), &id),
+        Ok(body) => service.serve(&aws, &request, body, &id).await,
     };
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
@@ -274,18 +345,6 @@ impl AwsParts {
             return Err(keys::over());
         }
         Ok(principal)
-    }
-
-    /// Whoever assumed `role` under this name.
-    fn assumed(&self, role: &Role, session_name: &str, session: Option<Policy>) -> Principal {
-        Principal {
-            arn: format!(
-                "arn:aws:sts::{}:assumed-role/{}/{session_name}",
-                self.account.account, role.name
-            ),
-            policy: role.policy.clone(),
-            session,
-        }
     }
 
     /// How long keys live that should live for `wanted`.

@@ -79,6 +79,11 @@ operations! {
     DetachPolicy: POST "/target-policies/{}", Principal, "iot";
     ListAttachedPolicies: POST "/attached-policies/{}", Principal, "iot";
     ListTargetsForPolicy: POST "/policy-targets/{}", Policy, "iot";
+    StartThingRegistrationTask: POST "/thing-registration-tasks", Any, "iot";
+    ListThingRegistrationTasks: GET "/thing-registration-tasks", Any, "iot";
+    DescribeThingRegistrationTask: GET "/thing-registration-tasks/{}", Any, "iot";
+    ListThingRegistrationTaskReports: GET "/thing-registration-tasks/{}/reports", Any, "iot";
+    StopThingRegistrationTask: PUT "/thing-registration-tasks/{}/cancel", Any, "iot";
     GetThingShadow: GET "/things/{}/shadow", Thing, "iotdata";
     UpdateThingShadow: POST "/things/{}/shadow", Thing, "iotdata";
     DeleteThingShadow: DELETE "/things/{}/shadow", Thing, "iotdata";
@@ -87,6 +92,18 @@ operations! {
 }
 
 impl Operation {
+    /// Whether it is about tasks of bulk registration.
+    pub(super) fn is_about_tasks(self) -> bool {
+        matches!(
+            self,
+            Self::StartThingRegistrationTask
+                | Self::ListThingRegistrationTasks
+                | Self::DescribeThingRegistrationTask
+                | Self::ListThingRegistrationTaskReports
+                | Self::StopThingRegistrationTask
+        )
+    }
+
     /// The operation at this place, and the name that the path carries.
     pub(super) fn at(method: &Method, path: &str) -> Option<(Self, String)> {
         Self::ALL
@@ -114,7 +131,7 @@ fn name_in(form: &str, path: &str) -> Option<String> {
 }
 
 /// RFC 3986, 2.1. A plus sign is itself in a path.
-fn decoded(segment: &str) -> Option<String> {
+pub(super) fn decoded(segment: &str) -> Option<String> {
     let mut bytes = Vec::with_capacity(segment.len());
     let mut rest = segment.bytes();
     while let Some(byte) = rest.next() {

@@ -105,3 +105,10 @@ impl IntoResponse for Refusal {
         (self.status, headers, body).into_response()
     }
 }
+
+/// A text as XML has it (XML 1.0, 2.4).
+pub(super) fn escaped(text: &str) -> String {
+    text.replace('&', "&amp;")
+        .replace('<', "&lt;")
+        .replace('>', "&gt;")
+}

@@ -2,9 +2,9 @@
 //!
 //! Written from the reference and not with the client's signer, so that a mistake of one shows in the other.
 
-use axum::http::HeaderMap;
 use axum::http::header::AUTHORIZATION;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
 use ring::hmac::{self, HMAC_SHA256};
@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use url::form_urlencoded;
 
 use super::refusal::Refusal;
+use super::s3;
 
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// How far a request's time may be off, in seconds.
@@ -99,7 +100,8 @@ impl Claimed {
                 here.service
             )));
         }
-        if !self.stamp.starts_with(&self.day) {
+        // The whole day: a shorter scope would make a key that is good for longer.
+        if self.stamp.get(..8) != Some(self.day.as_str()) {
             return Err(wrong(format!(
                 "Date in Credential scope does not match YYYYMMDD from ISO-8601 version of date from HTTP: '{}' != '{}'.",
                 self.day, self.stamp
@@ -135,7 +137,14 @@ impl Claimed {
                 "There were headers present in the request which were not signed: {name}"
             )));
         }
-        let own = self.to_sign(parts, body);
+        let absent = self
+            .headers
+            .iter()
+            .find(|name| !parts.headers.contains_key(*name));
+        if let Some(name) = absent {
+            return Err(wrong(format!("A signed header is not in the request: {name}")));
+        }
+        let own = self.to_sign(parts, &payload(parts, body, here)?, here);
         let key = self.key(secret);
         hmac::verify(&key, own.as_bytes(), &self.signature).map_err(|_| {
             wrong(
@@ -146,8 +155,8 @@ impl Claimed {
         })
     }
 
-    fn to_sign(&self, parts: &Parts, body: &[u8]) -> String {
-        let request = canonical(parts, body, &self.headers);
+    fn to_sign(&self, parts: &Parts, payload: &str, here: &Here<'_>) -> String {
+        let request = canonical(parts, payload, &self.headers, here);
         let hash = hex::encode(Sha256::digest(request));
         let (stamp, scope) = (&self.stamp, self.scope());
         format!("{ALGORITHM}\n{stamp}\n{scope}\n{hash}")
@@ -178,9 +187,40 @@ pub(super) struct Here<'a> {
     pub(super) now: i64,
 }
 
+impl Here<'_> {
+    fn is_s3(&self) -> bool {
+        self.service == s3::SERVICE
+    }
+}
+
+/// What stands for the body in a signature: its hash. S3 alone has it stated in a header besides, which has to be true;
+/// what else clients may state there, that a body is not signed or comes in signed chunks, is taken nowhere here.
+fn payload(parts: &Parts, body: &[u8], here: &Here<'_>) -> Result<String, Refusal> {
+    let own = hex::encode(Sha256::digest(body));
+    if !here.is_s3() {
+        return Ok(own);
+    }
+    let refused = |code, message| Err(Refusal::new(StatusCode::BAD_REQUEST, code, message));
+    match parts.headers.get(CONTENT_HASH).map(|stated| stated.as_bytes()) {
+        None => refused(
+            "InvalidRequest",
+            "Missing required header for this request: x-amz-content-sha256",
+        ),
+        Some(stated) if stated == own.as_bytes() => Ok(own),
+        Some(_) => refused(
+            "XAmzContentSHA256Mismatch",
+            "The provided 'x-amz-content-sha256' header does not match what was computed.",
+        ),
+    }
+}
+
 /// The canonical request. A path is encoded once more than it comes, as for every service but S3.
-fn canonical(parts: &Parts, body: &[u8], signed: &[String]) -> String {
-    let path = encoded(parts.uri.path(), true);
+fn canonical(parts: &Parts, payload: &str, signed: &[String], here: &Here<'_>) -> String {
+    let path = if here.is_s3() {
+        parts.uri.path().to_owned()
+    } else {
+        encoded(parts.uri.path(), true)
+    };
     let query = parts.uri.query().unwrap_or_default();
     let mut pairs: Vec<(String, String)> = form_urlencoded::parse(query.as_bytes())
         .map(|(name, value)| (encoded(&name, false), encoded(&value, false)))
@@ -201,14 +241,8 @@ fn canonical(parts: &Parts, body: &[u8], signed: &[String]) -> String {
             .collect();
         headers.extend([name, ":", &values.join(","), "\n"]);
     }
-    let stated = parts
-        .headers
-        .get(CONTENT_HASH)
-        .and_then(|value| value.to_str().ok())
-        .filter(|stated| *stated == "UNSIGNED-PAYLOAD");
-    let hash = stated.map_or_else(|| hex::encode(Sha256::digest(body)), str::to_owned);
     format!(
-        "{}\n{path}\n{}\n{headers}\n{}\n{hash}",
+        "{}\n{path}\n{}\n{headers}\n{}\n{payload}",
         parts.method,
         pairs.join("&"),
         signed.join(";")
@@ -399,6 +433,122 @@ mod tests {
             checked(&good(), b"", SECRET, &here("us-east-1", "service", AT + 300)),
             Ok(())
         );
+    }
+
+    /// Signs as a client would that means it, by the reference alone.
+    fn signed_by(
+        secret: &str,
+        request: &mut Parts,
+        names: &str,
+        scope: &str,
+        payload: &str,
+        here: &Here<'_>,
+    ) {
+        let value =
+            format!("{ALGORITHM} Credential=AKIDEXAMPLE/{scope}, SignedHeaders={names}, Signature=00");
+        request.headers.insert(AUTHORIZATION, value.parse().unwrap());
+        let claimed = Claimed::read(&request.headers).unwrap();
+        let own = claimed.to_sign(request, payload, here);
+        let signature = hex::encode(hmac::sign(&claimed.key(secret), own.as_bytes()));
+        let value = value.replace("Signature=00", &format!("Signature={signature}"));
+        request.headers.insert(AUTHORIZATION, value.parse().unwrap());
+    }
+
+    const SCOPE: &str = "20150830/us-east-1/service/aws4_request";
+
+    #[test]
+    fn a_body_that_is_not_signed_is_refused_for_every_service() {
+        let hash = |body: &[u8]| hex::encode(Sha256::digest(body));
+        let names = "host;x-amz-content-sha256;x-amz-date";
+        for (service, stated, signed, code) in [
+            (
+                "iot",
+                "UNSIGNED-PAYLOAD",
+                "UNSIGNED-PAYLOAD".to_owned(),
+                "InvalidSignatureException",
+            ),
+            (
+                "s3",
+                "UNSIGNED-PAYLOAD",
+                "UNSIGNED-PAYLOAD".to_owned(),
+                "XAmzContentSHA256Mismatch",
+            ),
+            (
+                "s3",
+                "STREAMING-UNSIGNED-PAYLOAD-TRAILER",
+                hash(b"a body"),
+                "XAmzContentSHA256Mismatch",
+            ),
+            (
+                "s3",
+                &hash(b"another"),
+                hash(b"another"),
+                "XAmzContentSHA256Mismatch",
+            ),
+        ] {
+            let here = here("us-east-1", service, AT);
+            let mut parts = request("PUT", "/a", &[(CONTENT_HASH, stated)], "00", names);
+            let scope = SCOPE.replace("service", service);
+            signed_by(SECRET, &mut parts, names, &scope, &signed, &here);
+            let refusal = checked(&parts, b"a body", SECRET, &here).unwrap_err();
+            assert_eq!(refusal.code, code, "{service} {stated}");
+        }
+    }
+
+    #[test]
+    fn s3_has_the_hash_of_a_body_stated_and_takes_a_path_as_it_comes() {
+        let here = here("us-east-1", "s3", AT);
+        let hash = hex::encode(Sha256::digest(b"a body"));
+        let (scope, names) = (
+            SCOPE.replace("service", "s3"),
+            "host;x-amz-content-sha256;x-amz-date",
+        );
+        let mut parts = request("PUT", "/b/a%20b", &[(CONTENT_HASH, &hash)], "00", names);
+        signed_by(SECRET, &mut parts, names, &scope, &hash, &here);
+        assert_eq!(checked(&parts, b"a body", SECRET, &here), Ok(()));
+        let as_it_comes = canonical(&parts, &hash, &[], &here);
+        assert!(as_it_comes.starts_with("PUT\n/b/a%20b\n"), "{as_it_comes}");
+        let mut parts = request("GET", "/b/a", &[], "00", "host;x-amz-date");
+        signed_by(SECRET, &mut parts, "host;x-amz-date", &scope, &hash, &here);
+        assert_eq!(
+            checked(&parts, b"a body", SECRET, &here).unwrap_err().code,
+            "InvalidRequest"
+        );
+    }
+
+    #[test]
+    fn a_scope_names_the_whole_day() {
+        let here = here("us-east-1", "service", AT);
+        let (names, hash) = ("host;x-amz-date", hex::encode(Sha256::digest(b"")));
+        for day in ["2015", "201508", "", "20150831", "20150830T"] {
+            let mut parts = request("GET", "/", &[], "00", names);
+            signed_by(
+                SECRET,
+                &mut parts,
+                names,
+                &SCOPE.replace("20150830", day),
+                &hash,
+                &here,
+            );
+            let refusal = checked(&parts, b"", SECRET, &here).unwrap_err();
+            assert!(
+                refusal.message.starts_with("Date in Credential scope"),
+                "{day}: {refusal:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_header_that_is_signed_has_to_be_there() {
+        let here = here("us-east-1", "service", AT);
+        let (names, hash) = (
+            "host;x-amz-date;x-amz-security-token",
+            hex::encode(Sha256::digest(b"")),
+        );
+        let mut parts = request("GET", "/", &[], "00", names);
+        signed_by(SECRET, &mut parts, names, SCOPE, &hash, &here);
+        let refusal = checked(&parts, b"", SECRET, &here).unwrap_err();
+        assert!(refusal.message.ends_with("x-amz-security-token"), "{refusal:?}");
     }
 
     #[test]

@@ -11,13 +11,15 @@ use url::form_urlencoded;
 use super::AwsParts;
 use super::iam::Policy;
 use super::identity::Doubt;
-use super::refusal::Refusal;
+use super::refusal::{Refusal, escaped};
 
 const XML: HeaderValue = HeaderValue::from_static("text/xml");
 const NAMESPACE: &str = "https://sts.amazonaws.com/doc/2011-06-15/";
 const VERSION: &str = "2011-06-15";
 /// Longest session policy, in characters.
 const LONGEST_POLICY: usize = 2048;
+/// How long keys of a role live at most, in seconds: what a role has that nobody gave another bound.
+const LONGEST_SESSION: u64 = 3600;
 
 pub(super) async fn serve(parts: &AwsParts, request: &Parts, body: &[u8], id: &str) -> Response {
     let form = Form::read(body);
@@ -32,25 +34,42 @@ pub(super) async fn serve(parts: &AwsParts, request: &Parts, body: &[u8], id: &s
             ),
         )),
     };
-    let (status, body) = match answer {
-        Ok((action, result)) => (
-            StatusCode::OK,
-            format!(
+    match answer {
+        Ok((action, result)) => {
+            let body = format!(
                 "<{action}Response xmlns=\"{NAMESPACE}\"><{action}Result>{result}</{action}Result>\
                  <ResponseMetadata><RequestId>{id}</RequestId></ResponseMetadata></{action}Response>"
-            ),
-        ),
-        Err(refusal) => (
-            refusal.status,
-            format!(
-                "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>Sender</Type><Code>{}</Code><Message>{}</Message>\
-                 </Error><RequestId>{id}</RequestId></ErrorResponse>",
-                refusal.code,
-                escaped(&refusal.message)
-            ),
-        ),
+            );
+            (StatusCode::OK, [(CONTENT_TYPE, XML)], body).into_response()
+        }
+        Err(refusal) => refuse(&refusal, id),
+    }
+}
+
+/// A refusal as the Query protocol puts it.
+pub(super) fn refuse(refusal: &Refusal, id: &str) -> Response {
+    let at_fault = if refusal.status.is_server_error() {
+        "Receiver"
+    } else {
+        "Sender"
     };
-    (status, [(CONTENT_TYPE, XML)], body).into_response()
+    // The Query protocol has its own names for these.
+    let code = match refusal.code {
+        "UnrecognizedClientException" => "InvalidClientTokenId",
+        "ExpiredTokenException" if refusal.status == StatusCode::FORBIDDEN => "ExpiredToken",
+        "InvalidSignatureException" => "SignatureDoesNotMatch",
+        "IncompleteSignatureException" => "IncompleteSignature",
+        "MissingAuthenticationTokenException" => "MissingAuthenticationToken",
+        "ServiceUnavailableException" => "ServiceUnavailable",
+        "InvalidRequestException" => "ValidationError",
+        other => other,
+    };
+    let body = format!(
+        "<ErrorResponse xmlns=\"{NAMESPACE}\"><Error><Type>{at_fault}</Type><Code>{code}</Code><Message>{}</Message>\
+         </Error><RequestId>{id}</RequestId></ErrorResponse>",
+        escaped(&refusal.message)
+    );
+    (refusal.status, [(CONTENT_TYPE, XML)], body).into_response()
 }
 
 type Answer = Result<(&'static str, String), Refusal>;
@@ -111,11 +130,16 @@ async fn assume(parts: &AwsParts, form: &Form) -> Answer {
     };
     // A role that is not there is not told from one that does not trust.
     let role = parts.roles.by_arn(arn).ok_or_else(denied)?;
-    if !identity.roles.iter().any(|own| own == role.wants) {
+    if !role.admits(&identity, &parts.provider, &parts.account) {
         return Err(denied());
     }
+    if seconds > LONGEST_SESSION {
+        return Err(invalid(
+            "The requested DurationSeconds exceeds the MaxSessionDuration set for this role.".into(),
+        ));
+    }
     let life = parts.life(Duration::from_secs(seconds));
-    let principal = parts.assumed(role, name, session);
+    let principal = role.assumed(&parts.account, name, session);
     let user = principal.arn.clone();
     let internal = || refusal("InternalFailure", "No keys could be made.");
     let keys = parts.keys.make(principal, Some(life)).ok_or_else(internal)?;
@@ -131,7 +155,7 @@ async fn assume(parts: &AwsParts, form: &Form) -> Answer {
             escaped(&identity.subject),
             escaped(parts.provider.audience()),
             escaped(&user),
-            role.wants.to_ascii_uppercase(),
+            role.name.to_ascii_uppercase(),
             keys.id,
             escaped(keys.secret.reveal()),
             escaped(keys.session.as_ref().map_or("", |session| session.reveal())),
@@ -165,17 +189,7 @@ fn doubted(parts: &AwsParts, doubt: Doubt) -> Refusal {
 }
 
 fn who(parts: &AwsParts, request: &Parts, body: &[u8]) -> Answer {
-    let caller = parts.caller(request, body, "sts").map_err(|refusal| Refusal {
-        // The Query protocol has its own names for these.
-        code: match refusal.code {
-            "UnrecognizedClientException" => "InvalidClientTokenId",
-            "ExpiredTokenException" => "ExpiredToken",
-            "InvalidSignatureException" => "SignatureDoesNotMatch",
-            "MissingAuthenticationTokenException" => "MissingAuthenticationToken",
-            other => other,
-        },
-        ..refusal
-    })?;
+    let caller = parts.caller(request, body, "sts")?;
     let arn = escaped(&caller.arn);
     Ok((
         "GetCallerIdentity",
@@ -224,11 +238,4 @@ fn refusal(code: &'static str, message: impl Into<String>) -> Refusal {
 
 fn invalid(message: String) -> Refusal {
     refusal("ValidationError", message)
-}
-
-/// XML 1.0, 2.4.
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
 }

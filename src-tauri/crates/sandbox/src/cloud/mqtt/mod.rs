@@ -28,7 +28,7 @@ pub use self::template::TemplateError;
 
 pub(crate) use self::provisioning::Provisioning;
 pub(crate) use self::rejection::Rejection;
-pub(crate) use self::template::{Plan, PolicyPlan, Template, ThingPlan};
+pub(crate) use self::template::{CertificatePlan, Plan, PolicyPlan, Template, ThingPlan};
 
 use self::session::Session;
 use super::http::stopped;

@@ -29,6 +29,11 @@ pub enum TemplateError {
     /// The certificate.
     #[error("a template has exactly one AWS::IoT::Certificate")]
     Certificate,
+    /// The certificate of a bulk registration, which may do without.
+    #[error(
+        "a template of a bulk registration has at most one AWS::IoT::Certificate, and one where it has policies"
+    )]
+    CertificateOfTask,
     /// The thing.
     #[error("a template has at most one AWS::IoT::Thing")]
     Thing,
@@ -56,8 +61,19 @@ pub(crate) struct TemplateParameter {
 pub(crate) struct Plan {
     pub(crate) thing: Option<ThingPlan>,
     pub(crate) policies: Vec<PolicyPlan>,
+    /// Where it comes from; of no meaning where a device brings it.
+    pub(crate) certificate: Option<CertificatePlan>,
     pub(crate) certificate_status: CertificateStatus,
     pub(crate) device_configuration: BTreeMap<String, String>,
+}
+
+/// The certificate that a template gives a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum CertificatePlan {
+    /// One that is there.
+    Id(String),
+    /// One that is made of this signing request.
+    Request(String),
 }
 
 /// A policy that a template gives its certificate.
@@ -146,15 +162,31 @@ impl Template {
         if !(1..=36).contains(&name.len()) || !name.chars().all(fits) {
             return Err(TemplateError::Name);
         }
+        let template = Self::of_body(name, body)?;
+        if template.body.of_kind(&Kind::Certificate).count() != 1 {
+            return Err(TemplateError::Certificate);
+        }
+        Ok(template)
+    }
+
+    /// A body that a bulk registration brings along: it has no name, and may register things alone.
+    pub(crate) fn of_task(body: &str) -> Result<Self, TemplateError> {
+        let template = Self::of_body("", body)?;
+        let certificates = template.body.of_kind(&Kind::Certificate).count();
+        let policies = template.body.of_kind(&Kind::Policy).count();
+        if certificates > 1 || (certificates == 0 && policies > 0) {
+            return Err(TemplateError::CertificateOfTask);
+        }
+        Ok(template)
+    }
+
+    fn of_body(name: &str, body: &str) -> Result<Self, TemplateError> {
         if body.chars().count() > BODY_LIMIT {
             return Err(TemplateError::TooLong);
         }
         let text = body.to_owned();
         let body: Body =
             serde_json::from_str(body).map_err(|error| TemplateError::Body(error.to_string()))?;
-        if body.of_kind(&Kind::Certificate).count() != 1 {
-            return Err(TemplateError::Certificate);
-        }
         if body.of_kind(&Kind::Thing).count() > 1 {
             return Err(TemplateError::Thing);
         }
@@ -197,6 +229,25 @@ impl Template {
         parameters: &BTreeMap<String, String>,
         certificate_id: &str,
     ) -> Result<Plan, Rejection> {
+        self.worked_out(parameters, Some(certificate_id))
+    }
+
+    /// The same for a line of a bulk registration, which says itself where its certificate comes from.
+    pub(crate) fn plan_line(&self, parameters: &BTreeMap<String, String>) -> Result<Plan, Rejection> {
+        let plan = self.worked_out(parameters, None)?;
+        if plan.certificate.is_none() && self.body.of_kind(&Kind::Certificate).count() > 0 {
+            return Err(Rejection::template_body(
+                "Its certificate needs a CertificateSigningRequest or a CertificateId here.",
+            ));
+        }
+        Ok(plan)
+    }
+
+    fn worked_out(
+        &self,
+        parameters: &BTreeMap<String, String>,
+        certificate_id: Option<&str>,
+    ) -> Result<Plan, Rejection> {
         let scope = Scope {
             body: &self.body,
             parameters,
@@ -205,6 +256,7 @@ impl Template {
         let mut plan = Plan {
             thing: None,
             policies: Vec::new(),
+            certificate: None,
             certificate_status: CertificateStatus::Active,
             device_configuration: BTreeMap::new(),
         };
@@ -230,6 +282,12 @@ impl Template {
                     if text("Status").is_some_and(|status| status.eq_ignore_ascii_case("inactive")) {
                         plan.certificate_status = CertificateStatus::Inactive;
                     }
+                    let source = (text("CertificateId"), text("CertificateSigningRequest"));
+                    plan.certificate = match source {
+                        (Some(id), None) => Some(CertificatePlan::Id(id.into())),
+                        (None, Some(request)) => Some(CertificatePlan::Request(request.into())),
+                        _ => None,
+                    };
                 }
                 Kind::Thing => {
                     let name = text("ThingName").filter(|name| is_thing_name(name));
@@ -283,7 +341,8 @@ impl Body {
 struct Scope<'a> {
     body: &'a Body,
     parameters: &'a BTreeMap<String, String>,
-    certificate_id: &'a str,
+    /// None where no device brings one.
+    certificate_id: Option<&'a str>,
 }
 
 impl Scope<'_> {
@@ -339,8 +398,8 @@ impl Scope<'_> {
     }
 
     fn parameter(&self, name: &str) -> Result<String, Rejection> {
-        if name == "AWS::IoT::Certificate::Id" {
-            return Ok(self.certificate_id.into());
+        if let (Some(id), "AWS::IoT::Certificate::Id") = (self.certificate_id, name) {
+            return Ok(id.into());
         }
         let declared = self.body.parameters.get(name);
         let sent = self.parameters.get(name).filter(|_| declared.is_some());
@@ -588,6 +647,52 @@ mod tests {
             TemplateError::TooLong
         );
         assert!(matches!(Template::read("T", "{"), Err(TemplateError::Body(_))));
+    }
+
+    #[test]
+    fn a_task_takes_things_alone_and_certificates_that_lines_bring_and_no_policy_without_one() {
+        let thing = json!({"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "Name"}}});
+        let policy = json!({"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "p"}});
+        let body = |resources: &Value| {
+            let parameters =
+                json!({"Name": {"Type": "String"}, "CSR": {"Type": "String", "Default": "request"}});
+            json!({"Parameters": parameters, "Resources": resources}).to_string()
+        };
+        let given = BTreeMap::from([("Name".to_owned(), "FK-1".to_owned())]);
+        let certificate =
+            |properties: Value| json!({"Type": "AWS::IoT::Certificate", "Properties": properties});
+
+        let alone = Template::of_task(&body(&json!({"thing": thing}))).unwrap();
+        let plan = alone.plan_line(&given).unwrap();
+        assert_eq!(
+            (plan.thing.unwrap().name.as_str(), plan.certificate),
+            ("FK-1", None)
+        );
+
+        let source = |properties: Value| {
+            let resources = json!({"thing": thing, "certificate": certificate(properties), "policy": policy});
+            Template::of_task(&body(&resources)).unwrap().plan_line(&given)
+        };
+        let made = source(json!({"CertificateSigningRequest": {"Ref": "CSR"}})).unwrap();
+        assert_eq!(made.certificate, Some(CertificatePlan::Request("request".into())));
+        let there = source(json!({"CertificateId": "c0ffee"})).unwrap();
+        assert_eq!(there.certificate, Some(CertificatePlan::Id("c0ffee".into())));
+        for of_a_device in [
+            json!({}),
+            json!({"CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}}),
+        ] {
+            source(of_a_device).unwrap_err();
+        }
+
+        for resources in [
+            json!({"thing": thing, "policy": policy}),
+            json!({"a": certificate(json!({})), "b": certificate(json!({}))}),
+        ] {
+            assert_eq!(
+                Template::of_task(&body(&resources)).unwrap_err(),
+                TemplateError::CertificateOfTask
+            );
+        }
     }
 
     #[test]

@@ -216,7 +216,10 @@ impl Registry {
                 "The principal is not attached to thing {name}"
             )));
         }
-        made.leaves.get_or_insert(leaves);
+        let leaves = *made.leaves.get_or_insert(leaves);
+        drop(state);
+        self.changed();
+        self.wake_at(leaves);
         Ok(())
     }
 

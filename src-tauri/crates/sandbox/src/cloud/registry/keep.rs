@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use tokio::time::{Duration, Instant};
 
 use super::{Certificate, CertificateStatus, Registry, Release, Thing};
 use crate::cloud::config::Owner;
@@ -55,6 +56,9 @@ struct KeptCertificate {
     policies: BTreeSet<String>,
     claim: String,
     thing: Option<String>,
+    /// In how many milliseconds it leaves the thing; time in which no cloud runs does not count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    leaves_in_ms: Option<u64>,
     order: u64,
 }
 
@@ -62,6 +66,7 @@ impl Registry {
     /// What is to be written down now.
     pub(crate) fn keep(&self) -> Kept {
         let state = self.state();
+        let now = Instant::now();
         let devices = state.devices.iter().filter(|(_, device)| device.thing.is_some());
         let registered = state
             .certificates
@@ -100,6 +105,10 @@ impl Registry {
                         active: made.status == CertificateStatus::Active,
                         claim: made.claim.clone(),
                         thing: made.thing.clone(),
+                        leaves_in_ms: made.leaves.map(|leaves| {
+                            let left = leaves.saturating_duration_since(now).as_millis();
+                            u64::try_from(left).unwrap_or(u64::MAX)
+                        }),
                         order: made.order,
                     };
                     (id.clone(), kept)
@@ -112,6 +121,7 @@ impl Registry {
 
     /// Puts back what was written down, for the devices that the maker's import still has.
     pub(crate) fn restore(&self, kept: Kept) {
+        let now = Instant::now();
         let mut state = self.state();
         for (serial, own) in kept.devices {
             if let Some(device) = state.devices.get_mut(&serial) {
@@ -148,7 +158,9 @@ impl Registry {
                     pem: own.pem,
                     created_at: own.created_at,
                     direct: own.direct,
-                    leaves: None,
+                    leaves: own
+                        .leaves_in_ms
+                        .and_then(|left| now.checked_add(Duration::from_millis(left))),
                     policies: own.policies,
                     status,
                     claim: own.claim,
@@ -161,5 +173,80 @@ impl Registry {
             .collect();
         state.policies.extend(kept.policies);
         state.made = kept.made;
+        let due: Vec<_> = state
+            .certificates
+            .values()
+            .filter_map(|made| made.leaves)
+            .collect();
+        drop(state);
+        for due in due {
+            self.wake_at(due);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::Authority;
+    use crate::cloud::CloudConfig;
+    use crate::cloud::clock::CloudClock;
+    use crate::cloud::faults::Faults;
+    use crate::cloud::mqtt::Template;
+
+    fn registry() -> Registry {
+        let faults = Faults::default();
+        let clock = CloudClock::new(faults.clone());
+        let config = CloudConfig {
+            detach_delay: Duration::from_secs(5),
+            ..CloudConfig::default()
+        };
+        Registry::new(&config, BTreeMap::new(), clock, faults)
+    }
+
+    /// A thing with a certificate; gives its id.
+    fn attached(registry: &Registry) -> String {
+        let template = r#"{"Parameters": {"CSR": {"Type": "String"}}, "Resources": {
+            "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": "FK-1"}},
+            "certificate": {"Type": "AWS::IoT::Certificate",
+                "Properties": {"CertificateSigningRequest": {"Ref": "CSR"}}}}}"#;
+        let given = [("CSR".to_owned(), "request".to_owned())].into();
+        let plan = Template::of_task(template).unwrap().plan_line(&given).unwrap();
+        let signed = Authority::new("devices")
+            .unwrap()
+            .client("FK-1")
+            .unwrap()
+            .certificate;
+        let made = registry.provision(None, plan, Some(&signed)).unwrap();
+        made.certificate.unwrap()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_that_is_being_detached_leaves_after_a_restart_too() {
+        let first = registry();
+        let id = attached(&first);
+        first.detach_thing("FK-1", &id).unwrap();
+        tokio::time::advance(Duration::from_secs(2)).await;
+        let kept = serde_json::to_string(&first.keep()).unwrap();
+        let again = registry();
+        again.restore(serde_json::from_str(&kept).unwrap());
+        let mut changes = again.changes();
+        changes.mark_unchanged();
+        assert_eq!(again.thing_principals("FK-1").unwrap(), [id]);
+        changes.changed().await.unwrap();
+        assert_eq!(again.thing_principals("FK-1").unwrap(), [""; 0]);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_hears_of_a_detaching_when_it_is_asked_for_and_when_it_is_done() {
+        let registry = registry();
+        let id = attached(&registry);
+        let mut changes = registry.changes();
+        changes.mark_unchanged();
+        registry.detach_thing("FK-1", &id).unwrap();
+        assert!(changes.has_changed().unwrap());
+        changes.mark_unchanged();
+        changes.changed().await.unwrap();
+        assert_eq!(registry.principal_things(&id).unwrap(), [""; 0]);
     }
 }

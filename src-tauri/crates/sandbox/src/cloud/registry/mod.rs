@@ -3,6 +3,7 @@
 //! One lock holds it all, so that every question gets one moment's answer. Nothing here speaks a protocol.
 
 mod account;
+mod bulk;
 mod claims;
 mod enrolment;
 mod inspect;
@@ -24,6 +25,7 @@ pub use self::inspect::{ClaimSnapshot, Orphan, RegistrySnapshot, ThingSnapshot};
 pub use self::view::{CertificateStatus, ClaimState, EventKind};
 
 pub(crate) use self::account::{CertificateRecord, ConnectionRecord, ThingRecord};
+pub(crate) use self::bulk::Provisioned;
 pub(crate) use self::claims::{ClaimRequest, IssuedClaim, Purpose};
 pub(crate) use self::enrolment::{Admission, Registration};
 pub(crate) use self::shadows::ShadowRecord;
@@ -212,6 +214,21 @@ impl Registry {
             state.touched(&thing);
         }
         state
+    }
+
+    /// Tells whoever waits that something leaves then: it does so by itself, when the registry is next looked at.
+    fn wake_at(&self, due: Instant) {
+        // Outside a runtime nobody waits.
+        let Ok(runtime) = tokio::runtime::Handle::try_current() else {
+            return;
+        };
+        let inner = Arc::downgrade(&self.0);
+        runtime.spawn(async move {
+            tokio::time::sleep_until(due).await;
+            if let Some(inner) = inner.upgrade() {
+                Self(inner).changed();
+            }
+        });
     }
 
     fn changed(&self) {

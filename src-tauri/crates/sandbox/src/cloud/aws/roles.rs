@@ -1,0 +1,305 @@
+//! The account's roles, with the trust and the policies that Fieldkey itself prints for an account: what is missing in
+//! them fails here.
+
+use engine::cloud::aws::operation::Role as Work;
+use engine::cloud::aws::papers::{Issuer, Part, paper};
+use engine::cloud::aws::policy::Account;
+use engine::settings::{AwsSettings, CloudSettings, Profile};
+use serde_json::Value;
+
+use super::condition::Context;
+use super::iam::{Policy, Principal};
+use super::identity::{Identity, Provider};
+use super::trust::{ASSUME, Trust, WEB_IDENTITY, Who};
+
+/// AWS IoT, as roles trust it and as roles are passed on to it.
+pub(super) const IOT: &str = "iot.amazonaws.com";
+/// The role that AWS IoT takes for a bulk registration, and the bucket that it reads, as the papers call both.
+pub(super) const REGISTRATION: &str = "fieldkey-registration";
+
+/// A role.
+pub(super) struct Role {
+    pub(super) name: &'static str,
+    pub(super) arn: String,
+    policy: Policy,
+    trust: Trust,
+    /// The issuer's own role that it is for; none for a role that no person takes.
+    wants: Option<&'static str>,
+    /// Whether its trust says which people it is for. One that admits anybody of the issuer is given to people of that
+    /// role alone, as an organisation would see to at its issuer.
+    named: bool,
+}
+
+/// All of them.
+pub(super) struct Roles {
+    /// Those for people, the widest first.
+    people: [Role; 3],
+    registration: Role,
+}
+
+/// Who signs in, as the account's trust has to know them.
+pub(super) struct People<'a> {
+    pub(super) issuer: &'a str,
+    pub(super) client: &'a str,
+    /// The subjects of those who work in support.
+    pub(super) supporters: Vec<&'a str>,
+    /// The subjects of those who may register in bulk.
+    pub(super) registrars: Vec<&'a str>,
+}
+
+impl Roles {
+    pub(super) fn new(account: &Account, people: &People<'_>) -> Result<Self, String> {
+        let issuer = Issuer {
+            address: people.issuer.into(),
+            client: people.client.into(),
+        };
+        let settings = settings(account, people)?;
+        let paper = |part| paper(part, &settings, &issuer, account).text;
+        let arn = |name: &str| account.role(name);
+        let of_people = |name, wants, policy: &str, trust: &str, named| {
+            Ok::<_, String>(Role {
+                name,
+                arn: arn(name),
+                policy: Policy::read(policy)?,
+                trust: Trust::read(trust)?,
+                wants: Some(wants),
+                named,
+            })
+        };
+        let anybody = paper(Part::Trust);
+        let named = paper(Part::NamedTrust);
+        let supporters = naming(&named, people, &people.supporters)?;
+        let registrars = naming(&named, people, &people.registrars)?;
+        let (support, installer) = (account.policy(Work::Support), account.policy(Work::Installer));
+        Ok(Self {
+            people: [
+                of_people(
+                    "FieldkeySupport",
+                    "support",
+                    &support.to_string(),
+                    &supporters,
+                    true,
+                )?,
+                of_people(
+                    "FieldkeyInstaller",
+                    "installer",
+                    &installer.to_string(),
+                    &anybody,
+                    false,
+                )?,
+                of_people(
+                    "FieldkeyRegistrar",
+                    "registrar",
+                    &paper(Part::Registrar),
+                    &registrars,
+                    true,
+                )?,
+            ],
+            registration: Role {
+                name: REGISTRATION,
+                arn: arn(REGISTRATION),
+                policy: Policy::read(&paper(Part::Registration))?,
+                trust: Trust::read(&paper(Part::RegistrationTrust))?,
+                wants: None,
+                named: true,
+            },
+        })
+    }
+
+    /// The role that an identity pool gives a person, whose own roles at the issuer are these.
+    pub(super) fn for_person(&self, own: &[String]) -> Option<&Role> {
+        self.people.iter().find(|role| role.is_for(own))
+    }
+
+    pub(super) fn by_arn(&self, arn: &str) -> Option<&Role> {
+        let mut all = self.people.iter().chain([&self.registration]);
+        all.find(|role| role.arn == arn)
+    }
+
+    /// The ARN of the role for whoever has this role at the issuer.
+    pub(super) fn arn_for(&self, wants: &str) -> String {
+        let own = self.people.iter().find(|role| role.wants == Some(wants));
+        own.map(|role| role.arn.clone()).unwrap_or_default()
+    }
+
+    /// The ARN of the role that AWS IoT takes.
+    pub(super) fn registration(&self) -> String {
+        self.registration.arn.clone()
+    }
+}
+
+impl Role {
+    /// Whether it is given to somebody with these roles at the issuer.
+    fn is_for(&self, own: &[String]) -> bool {
+        own.iter().any(|own| Some(own.as_str()) == self.wants)
+    }
+
+    /// Whether its trust admits this person with a token of the issuer.
+    pub(super) fn admits(&self, identity: &Identity, provider: &Provider, account: &Account) -> bool {
+        let name = provider.name();
+        let context = Context::default()
+            .with(&format!("{name}:aud"), provider.audience())
+            .with(&format!("{name}:sub"), &identity.subject);
+        let arn = provider_arn(account, name);
+        let trusted = self.trust.admits(Who::Federated(&arn), WEB_IDENTITY, &context);
+        trusted && (self.named || self.is_for(&identity.roles))
+    }
+
+    /// Whether AWS IoT may take it.
+    pub(super) fn admits_iot(&self) -> bool {
+        self.trust.admits(Who::Service(IOT), ASSUME, &Context::default())
+    }
+
+    /// Whoever took it under this name.
+    pub(super) fn assumed(
+        &self,
+        account: &Account,
+        session_name: &str,
+        session: Option<Policy>,
+    ) -> Principal {
+        Principal {
+            arn: format!(
+                "arn:{}:sts::{}:assumed-role/{}/{session_name}",
+                account.partition, account.account, self.name
+            ),
+            policy: self.policy.clone(),
+            session,
+        }
+    }
+}
+
+/// The profile for which the papers are printed.
+fn settings(account: &Account, people: &People<'_>) -> Result<AwsSettings, String> {
+    let Account { region, template, .. } = account;
+    let People { issuer, client, .. } = people;
+    let text = format!(
+        "name = \"Sandbox\"\n[sign-in]\nissuer = \"{issuer}\"\nclient-id = \"{client}\"\n[cloud]\nkind = \"aws-iot\"\n\
+         region = \"{region}\"\ntemplate = \"{template}\"\n[cloud.credentials]\nway = \"sts\"\nrole = \"{}\"\n",
+        account.role("FieldkeyInstaller")
+    );
+    match Profile::parse(&text).map_err(|error| error.to_string())?.cloud {
+        CloudSettings::AwsIot(settings) => Ok(*settings),
+        _ => Err("the profile names another cloud".into()),
+    }
+}
+
+fn provider_arn(account: &Account, name: &str) -> String {
+    format!(
+        "arn:{}:iam::{}:oidc-provider/{name}",
+        account.partition, account.account
+    )
+}
+
+/// A trust policy for these persons, of the one that is printed with a place for them.
+fn naming(trust: &str, people: &People<'_>, persons: &[&str]) -> Result<String, String> {
+    let mut trust: Value = serde_json::from_str(trust).map_err(|error| error.to_string())?;
+    let name = people.issuer.strip_prefix("https://").unwrap_or(people.issuer);
+    let equal = trust
+        .pointer_mut("/Statement/0/Condition/StringEquals")
+        .and_then(Value::as_object_mut)
+        .ok_or("the printed trust has no condition")?;
+    let place = equal.get_mut(&format!("{name}:sub"));
+    *place.ok_or("the printed trust has no place for persons")? = persons.into();
+    Ok(trust.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ca::Authority;
+    use crate::cloud::clock::CloudClock;
+    use crate::cloud::faults::Faults;
+    use crate::cloud::tls::https_client;
+
+    const ISSUER: &str = "https://127.0.0.1:8443";
+
+    fn account() -> Account {
+        Account {
+            partition: "aws".into(),
+            region: "eu-central-1".into(),
+            account: "123456789012".into(),
+            template: "FieldkeyTemplate".into(),
+            things: "*".into(),
+        }
+    }
+
+    fn roles() -> Roles {
+        let people = People {
+            issuer: ISSUER,
+            client: "fieldkey",
+            supporters: vec!["sam"],
+            registrars: vec!["rita"],
+        };
+        Roles::new(&account(), &people).unwrap()
+    }
+
+    fn provider(client: &str) -> Provider {
+        let clock = CloudClock::new(Faults::default());
+        // No token is looked at here, so that nobody is asked for keys.
+        let https = https_client(&Authority::new("nobody").unwrap().pem()).unwrap();
+        Provider::new(ISSUER, client, https, clock)
+    }
+
+    fn person(subject: &str, role: &str) -> Identity {
+        Identity {
+            subject: subject.into(),
+            roles: vec![role.into()],
+        }
+    }
+
+    #[test]
+    fn each_role_is_taken_by_its_own_people_and_the_registrars_by_the_person_that_is_named() {
+        let (roles, provider) = (roles(), provider("fieldkey"));
+        let admits = |wants: &str, subject: &str, role: &str| {
+            let arn = roles.arn_for(wants);
+            let taken = roles.by_arn(&arn).unwrap();
+            taken.admits(&person(subject, role), &provider, &account())
+        };
+        assert!(admits("installer", "anna", "installer"));
+        assert!(!admits("support", "anna", "installer"));
+        assert!(admits("support", "sam", "support"));
+        assert!(!admits("support", "anna", "support"));
+        assert!(admits("registrar", "rita", "registrar"));
+        assert!(!admits("registrar", "anna", "registrar"));
+        assert!(!admits("registrar", "anna", "installer"));
+    }
+
+    #[test]
+    fn tokens_for_another_program_take_no_role() {
+        let (roles, provider) = (roles(), provider("another"));
+        let taken = roles.by_arn(&roles.arn_for("registrar")).unwrap();
+        assert!(!taken.admits(&person("rita", "registrar"), &provider, &account()));
+    }
+
+    #[test]
+    fn aws_iot_takes_the_role_that_is_for_it_and_no_persons() {
+        let roles = roles();
+        assert!(roles.by_arn(&roles.registration()).unwrap().admits_iot());
+        for wants in ["installer", "support", "registrar"] {
+            assert!(
+                !roles.by_arn(&roles.arn_for(wants)).unwrap().admits_iot(),
+                "{wants}"
+            );
+        }
+        let registration = roles.by_arn(&roles.registration()).unwrap();
+        let rita = person("rita", "registrar");
+        assert!(!registration.admits(&rita, &provider("fieldkey"), &account()));
+    }
+
+    #[test]
+    fn what_the_papers_print_reads_the_line_file_and_passes_on_that_one_role() {
+        let roles = roles();
+        let reader = roles.by_arn(&roles.registration()).unwrap();
+        let reader = reader.assumed(&account(), "task", None);
+        let object = format!("arn:aws:s3:::{REGISTRATION}/2026/things.jsonl");
+        assert_eq!(reader.may("s3:GetObject", &object), Ok(()));
+        reader.may("s3:PutObject", &object).unwrap_err();
+        let registrar = roles.by_arn(&roles.arn_for("registrar")).unwrap();
+        let registrar = registrar.assumed(&account(), "rita", None);
+        let to_iot = Context::default().with("iam:PassedToService", IOT);
+        let pass = |arn: &str| registrar.may_in("iam:PassRole", arn, &to_iot);
+        assert_eq!(pass(&roles.registration()), Ok(()));
+        pass(&roles.arn_for("installer")).unwrap_err();
+        registrar.may("s3:GetObject", &object).unwrap_err();
+    }
+}
