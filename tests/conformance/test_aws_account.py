@@ -183,6 +183,8 @@ class Keys(Case):
         self.assert_refused(
             sts.exceptions.PackedPolicyTooLargeException, "allotted", lambda: by_sts(Policy="x" * 2049)
         )
+        # Longer than the bound that a role has from the beginning.
+        self.assert_code(400, "ValidationError", "MaxSessionDuration", lambda: by_sts(DurationSeconds=3601))
         # The library knows how long a name may be, and not of which signs.
         self.assert_code(
             400, "ValidationError", "roleSessionName", lambda: by_sts(RoleSessionName="Anna Installer")

@@ -135,7 +135,7 @@ class Store(Case):
         self.assert_code(403, "InvalidAccessKeyId", "security token", lambda: put(unknown))
         unsigned = store(keys, s3={"addressing_style": "path", "payload_signing_enabled": False})
         self.assert_code(400, "XAmzContentSHA256Mismatch", "does not match", lambda: put(unsigned))
-        too_long = lambda: store(keys).put_object(Bucket=bucket, Key="a", Body=b" " * (8 * 1024 * 1024 + 1))
+        too_long = lambda: store(keys).put_object(Bucket=bucket, Key="a", Body=b" " * (20 * 1024 * 1024))
         self.assert_code(400, "EntityTooLarge", "exceeds", too_long)
 
 

@@ -202,6 +202,25 @@ async fn a_right_that_is_missing_is_named_and_nothing_is_started() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_report_whose_link_is_over_is_said_to_be_there_for_the_asking_and_its_address_is_not_shown() {
+    let office = Office::open(REGISTRAR_PROFILE_FILE, "rita").await;
+    let cloud = office.site.sandbox.cloud();
+    cloud.faults().change(|now| now.aws_link_life_ms = Some(0));
+    drop(office.lines().await);
+    assert!(cloud.put_line_file(KEY, "no JSON\n"));
+    let task = task(&office.start().await.exits(0));
+    let run = office.bulk(&["follow", &task]).await.exits(6);
+    let error = run.last("error");
+    assert!(error["what"].as_str().unwrap().contains("ask again"), "{error}");
+    for secret in office.site.handed_out() {
+        assert!(!run.stdout.contains(secret.reveal()) && !run.stderr.contains(secret.reveal()));
+    }
+    cloud.faults().change(|now| now.aws_link_life_ms = None);
+    let again = office.bulk(&["follow", &task]).await.exits(1);
+    assert_eq!(again.last("bulk-failure")["line"], 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_file_that_is_not_there_fails_the_task_and_is_told() {
     let office = Office::open(REGISTRAR_PROFILE_FILE, "rita").await;
     drop(office.lines().await);

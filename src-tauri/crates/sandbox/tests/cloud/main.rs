@@ -4,6 +4,8 @@
 #[cfg(test)]
 mod app;
 #[cfg(test)]
+mod aws;
+#[cfg(test)]
 mod broker;
 #[cfg(test)]
 mod common;

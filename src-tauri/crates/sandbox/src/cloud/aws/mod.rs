@@ -30,8 +30,9 @@ use std::sync::Arc;
 
 use aws_credential_types::Credentials;
 use axum::Router;
-use axum::body::to_bytes;
+use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
@@ -282,12 +283,22 @@ impl Service {
         }
     }
 
-    /// Each takes a request whole, up to a bound.
-    fn most(self) -> usize {
-        match self {
+    /// Each takes a request whole, up to a bound. What says of itself that it is longer is not waited for: its client
+    /// would still be sending when it is refused.
+    async fn whole(self, request: &Parts, body: Body) -> Option<Bytes> {
+        let most = match self {
             Self::S3 => LONGEST,
             Self::Cognito | Self::Sts | Self::Iot => BODY_LIMIT,
+        };
+        let stated = request
+            .headers
+            .get(CONTENT_LENGTH)
+            .and_then(|length| length.to_str().ok());
+        let stated: Option<u64> = stated.and_then(|length| length.parse().ok());
+        if stated.is_some_and(|stated| usize::try_from(stated).map_or(true, |stated| stated > most)) {
+            return None;
         }
+        to_bytes(body, most).await.ok()
     }
 
     async fn serve(self, aws: &AwsParts, request: &Parts, body: Bytes, id: &str) -> Response {
@@ -314,14 +325,14 @@ async fn serve(State(Aws(aws)): State<Aws>, request: Request) -> Response {
     let id = request_id();
     let (request, body) = request.into_parts();
     let service = Service::of(&request);
-    let mut response = match to_bytes(body, service.most()).await {
-        Err(_) if service == Service::S3 => s3::refuse(&request, s3::too_long(), &id),
-        Err(_) => {
+    let mut response = match service.whole(&request, body).await {
+        None if service == Service::S3 => s3::refuse(&request, s3::too_long(), &id),
+        None => {
             let refusal = Refusal::invalid("The request is too long.");
             service.refuse(&request, refusal, &id)
         }
-        Ok(_) if aws.faults.now().aws_down => service.refuse(&request, Refusal::down(), &id),
-        Ok(body) => service.serve(&aws, &request, body, &id).await,
+        Some(_) if aws.faults.now().aws_down => service.refuse(&request, Refusal::down(), &id),
+        Some(body) => service.serve(&aws, &request, body, &id).await,
     };
     if let Ok(id) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(REQUEST_ID, id);
