@@ -88,6 +88,7 @@ fn device(claim: &Claim, name: &str) -> JoinHandle<()> {
         key: KeyMaker::Csr,
         keep_alive: Duration::from_secs(60),
         telemetry: Duration::from_secs(60),
+        oversteps: false,
     };
     tokio::spawn(async move {
         let progress = watch::Sender::new(Enrol::Connecting);

@@ -42,6 +42,8 @@ struct Trouble {
     way: &'static str,
     change: fn(&str) -> String,
     fault: fn(&mut CloudFaults),
+    /// What the device has besides.
+    device: &'static str,
     ends: Ends,
 }
 
@@ -56,12 +58,13 @@ enum Ends {
     Refused,
 }
 
-const TROUBLES: [Trouble; 11] = [
+const TROUBLES: [Trouble; 13] = [
     Trouble {
         name: "throttled",
         way: COGNITO_PROFILE_FILE,
         change: as_it_is,
         fault: |now| now.aws_throttle_first = 2,
+        device: "",
         ends: Ends::Done,
     },
     Trouble {
@@ -69,6 +72,7 @@ const TROUBLES: [Trouble; 11] = [
         way: STS_PROFILE_FILE,
         change: as_it_is,
         fault: |now| now.aws_keys_over_first = 1,
+        device: "",
         ends: Ends::Done,
     },
     Trouble {
@@ -76,6 +80,7 @@ const TROUBLES: [Trouble; 11] = [
         way: COGNITO_PROFILE_FILE,
         change: as_it_is,
         fault: |now| now.aws_keys_life_ms = Some(2000),
+        device: "",
         ends: Ends::Done,
     },
     Trouble {
@@ -83,6 +88,7 @@ const TROUBLES: [Trouble; 11] = [
         way: STS_PROFILE_FILE,
         change: as_it_is,
         fault: |now| now.clock_skew_s = 600,
+        device: "",
         ends: Ends::Done,
     },
     Trouble {
@@ -90,6 +96,7 @@ const TROUBLES: [Trouble; 11] = [
         way: COGNITO_PROFILE_FILE,
         change: as_it_is,
         fault: |now| now.aws_index_off = true,
+        device: "",
         ends: Ends::Done,
     },
     Trouble {
@@ -100,6 +107,7 @@ const TROUBLES: [Trouble; 11] = [
             now.mqtt_hang_up = Some(HangUp::Create);
             now.mqtt_hang_ups_left = 2;
         },
+        device: "",
         ends: Ends::Done,
     },
     Trouble {
@@ -107,6 +115,7 @@ const TROUBLES: [Trouble; 11] = [
         way: COGNITO_PROFILE_FILE,
         change: as_it_is,
         fault: |now| now.template_disabled = true,
+        device: "",
         ends: Ends::Untouched("template-disabled", "switched off"),
     },
     Trouble {
@@ -114,6 +123,7 @@ const TROUBLES: [Trouble; 11] = [
         way: STS_PROFILE_FILE,
         change: |profile| profile.replace("region = \"eu-central-1\"", "region = \"us-west-2\""),
         fault: |_| {},
+        device: "",
         ends: Ends::Untouched("cloud-error", "check the region in the organisation profile"),
     },
     Trouble {
@@ -121,6 +131,7 @@ const TROUBLES: [Trouble; 11] = [
         way: COGNITO_PROFILE_FILE,
         change: as_it_is,
         fault: |now| now.aws_down = true,
+        device: "",
         ends: Ends::Untouched("cloud-unreachable", "temporarily unavailable"),
     },
     Trouble {
@@ -130,6 +141,7 @@ const TROUBLES: [Trouble; 11] = [
         fault: |now| {
             now.hook_refuses.insert("A".into());
         },
+        device: "",
         ends: Ends::Refused,
     },
     Trouble {
@@ -137,6 +149,23 @@ const TROUBLES: [Trouble; 11] = [
         way: STS_PROFILE_FILE,
         change: as_it_is,
         fault: |now| now.policies_missing = true,
+        device: "",
+        ends: Ends::Refused,
+    },
+    Trouble {
+        name: "hung up on for a forbidden topic",
+        way: COGNITO_PROFILE_FILE,
+        change: as_it_is,
+        fault: |_| {},
+        device: "oversteps = true\nmqtt = \"3.1.1\"",
+        ends: Ends::Refused,
+    },
+    Trouble {
+        name: "refused a forbidden topic",
+        way: STS_PROFILE_FILE,
+        change: as_it_is,
+        fault: |_| {},
+        device: "oversteps = true\nmqtt = \"5\"",
         ends: Ends::Refused,
     },
 ];
@@ -144,7 +173,8 @@ const TROUBLES: [Trouble; 11] = [
 impl Trouble {
     async fn try_out(&self) {
         let name = self.name;
-        let site = Site::open_by("[[device]]\nserial = \"A\"", self.way, self.change).await;
+        let scenario = format!("[[device]]\nserial = \"A\"\n{}", self.device);
+        let site = Site::open_by(&scenario, self.way, self.change).await;
         site.sandbox.cloud().faults().change(self.fault);
         let run = site.commission(&[]).await;
         match self.ends {
@@ -152,6 +182,13 @@ impl Trouble {
                 let run = run.exits(0);
                 assert_eq!(run.ended("A"), ("done", ""), "{name}");
                 assert_eq!(site.missing("A"), [""; 0], "{name}");
+                let left = site.sandbox.cloud().faults().now();
+                let counted = (
+                    left.aws_throttle_first,
+                    left.aws_keys_over_first,
+                    left.mqtt_hang_ups_left,
+                );
+                assert_eq!(counted, (0, 0, 0), "{name}: it never came to the trouble");
             }
             Ends::Untouched(code, words) => {
                 let run = run.exits(6);

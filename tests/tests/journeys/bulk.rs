@@ -209,9 +209,12 @@ async fn a_report_whose_link_is_over_is_said_to_be_there_for_the_asking_and_its_
     drop(office.lines().await);
     assert!(cloud.put_line_file(KEY, "no JSON\n"));
     let task = task(&office.start().await.exits(0));
-    let run = office.bulk(&["follow", &task]).await.exits(6);
-    let error = run.last("error");
-    assert!(error["what"].as_str().unwrap().contains("ask again"), "{error}");
+    let run = office.bulk(&["follow", &task]).await.exits(1);
+    // That devices failed is known without the report.
+    assert_eq!(run.last("error")["code"], "bulk-devices-failed");
+    let warning = run.last("warning");
+    assert_eq!(warning["code"], "bulk-report");
+    assert!(warning["what"].as_str().unwrap().contains("ask again"), "{warning}");
     for secret in office.site.handed_out() {
         assert!(!run.stdout.contains(secret.reveal()) && !run.stderr.contains(secret.reveal()));
     }

@@ -29,6 +29,8 @@ const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LAST_PAUSE: Duration = Duration::from_secs(32);
 /// A cloud that refuses, or hangs up, so often in a row means it.
 const REFUSALS: u32 = 4;
+/// A topic that a claim may not have.
+const FORBIDDEN_TOPIC: &str = "$aws/events/presence/#";
 /// Where there is no other word for the topic of the first data.
 const DEFAULT_DATA_TOPIC: &str = "dt/{name}/state";
 
@@ -64,6 +66,8 @@ pub struct Habits {
     pub keep_alive: Duration,
     /// Time between two messages once it is online.
     pub telemetry: Duration,
+    /// Whether it asks for a topic first that no claim may have, as a firmware with a mistake in it does.
+    pub oversteps: bool,
 }
 
 /// The payload format of the provisioning topics.
@@ -296,6 +300,9 @@ async fn attempt(
     )
     .await?;
     progress.send_replace(Enrol::CloudReached);
+    if habits.oversteps {
+        session.subscribe(&[FORBIDDEN_TOPIC.to_owned()]).await?;
+    }
 
     let credential = match pending {
         Some(credential) => credential,

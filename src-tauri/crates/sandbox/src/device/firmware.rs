@@ -191,6 +191,7 @@ impl Firmware {
             key: spec.enrol.key,
             keep_alive: KEEP_ALIVE,
             telemetry: spec.enrol.telemetry,
+            oversteps: spec.enrol.oversteps,
         };
         let own_claim = kept.made_with.as_ref().and_then(|made| own_claim(&spec, made));
         let core = Core {

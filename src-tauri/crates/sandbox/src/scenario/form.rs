@@ -172,6 +172,7 @@ device! {
     mqtt: Version,
     payload: Format,
     key: KeyMaker,
+    oversteps: bool,
     // what goes wrong in it
     empty_scans: u32,
     delay: Vec<Delay>,

@@ -96,6 +96,8 @@ pub struct EnrolSpec {
     pub key: KeyMaker,
     /// Time between two messages once it is online.
     pub telemetry: Duration,
+    /// Whether it asks for a topic that no claim may have.
+    pub oversteps: bool,
 }
 
 /// How a device is provisioned over Bluetooth.

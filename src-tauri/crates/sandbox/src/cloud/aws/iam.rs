@@ -269,7 +269,7 @@ mod tests {
     #[test]
     fn a_document_with_what_is_not_known_is_not_used() {
         for odd in [
-            r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"Bool": {"a:b": "true"}}}]}"#,
+            r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition": {"NumericEquals": {"a:b": "1"}}}]}"#,
             r#"{"Version": "2008-10-17", "Statement": []}"#,
             r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "NotAction": "*", "Resource": "*"}]}"#,
             "no JSON",
