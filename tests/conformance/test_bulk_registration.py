@@ -251,7 +251,12 @@ class Tasks(Case):
         link = iot.list_thing_registration_task_reports(taskId=task, reportType="ERRORS")["resourceLinks"][0]
         self.assertEqual(urllib.parse.urlsplit(link).hostname, "127.0.0.1")
         self.assertEqual(len(fetch(link)), 1)
-        for other in (link[:-1] + ("A" if link[-1] != "A" else "B"), link.split("?", 1)[0]):
+        for other in (
+            # Its first sign, since the last one of base64 has bits that do not count.
+            link.replace("Signature=", "Signature=-"),
+            link.split("?", 1)[0],
+            link.replace("errors-1", "results-1"),
+        ):
             with self.assertRaises(urllib.error.HTTPError) as caught:
                 fetch(other)
             caught.exception.close()

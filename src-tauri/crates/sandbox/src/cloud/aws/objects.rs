@@ -30,6 +30,8 @@ struct Kept {
 }
 
 struct Link {
+    /// Where the report seems to lie: a link opens nothing else.
+    path: String,
     report: Bytes,
     deadline: Instant,
 }
@@ -85,8 +87,8 @@ impl Objects {
         self.kept().objects.get(key).cloned()
     }
 
-    /// Makes `secret` open this report for a while.
-    pub(super) fn link(&self, secret: String, report: Bytes, life: Duration) {
+    /// Makes `secret` open this report at `path` for a while.
+    pub(super) fn link(&self, secret: String, path: String, report: Bytes, life: Duration) {
         let mut kept = self.kept();
         let now = Instant::now();
         kept.links.retain(|_, link| link.deadline > now);
@@ -95,13 +97,19 @@ impl Objects {
             kept.links.pop_first();
         }
         let deadline = now + life;
-        kept.links.insert(secret, Link { report, deadline });
+        let link = Link {
+            path,
+            report,
+            deadline,
+        };
+        kept.links.insert(secret, link);
     }
 
     /// What a link opens; the error is whether it was one, and is over.
-    pub(super) fn linked(&self, secret: &str) -> Result<Bytes, bool> {
+    pub(super) fn linked(&self, secret: &str, path: &str) -> Result<Bytes, bool> {
         let kept = self.kept();
-        let link = kept.links.get(secret).ok_or(false)?;
+        let link = kept.links.get(secret).filter(|link| link.path == path);
+        let link = link.ok_or(false)?;
         if link.deadline > Instant::now() {
             Ok(link.report.clone())
         } else {
@@ -141,10 +149,12 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_link_opens_its_report_until_it_is_over_and_another_opens_nothing() {
         let objects = Objects::default();
-        objects.link("secret".into(), "report".into(), Duration::from_secs(60));
-        assert_eq!(objects.linked("secret"), Ok("report".into()));
-        assert_eq!(objects.linked("Secret"), Err(false));
-        tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(objects.linked("secret"), Err(true));
+        let life = Duration::from_secs(60);
+        objects.link("secret".into(), "/errors-1".into(), "report".into(), life);
+        assert_eq!(objects.linked("secret", "/errors-1"), Ok("report".into()));
+        assert_eq!(objects.linked("secret", "/errors-2"), Err(false));
+        assert_eq!(objects.linked("Secret", "/errors-1"), Err(false));
+        tokio::time::advance(life).await;
+        assert_eq!(objects.linked("secret", "/errors-1"), Err(true));
     }
 }

@@ -165,7 +165,7 @@ fn linked(aws: &AwsParts, request: &Parts, secret: &str) -> Result<Response, Ref
     if request.method != Method::GET {
         return Err(denied("Access Denied"));
     }
-    match aws.objects.linked(secret) {
+    match aws.objects.linked(secret, request.uri.path()) {
         Ok(report) => Ok((StatusCode::OK, [(CONTENT_TYPE, "application/json")], report).into_response()),
         Err(true) => Err(denied("Request has expired")),
         Err(false) => Err(denied("Access Denied")),

@@ -29,8 +29,10 @@ use crate::cloud::witness::Witness;
 const REPORT: usize = 100;
 /// How long a link to a report is good.
 const LINK_LIFE: Duration = Duration::from_secs(3600);
-/// Tasks that are remembered.
-const MOST: usize = 100;
+/// Tasks that are remembered, with their reports.
+const MOST: usize = 20;
+/// Lines of a file; each leaves a line in a report.
+const MOST_LINES: usize = 20_000;
 
 /// What tasks need of the account.
 pub(in crate::cloud::aws) struct Need {
@@ -213,6 +215,9 @@ impl Tasks {
         if text.is_empty() {
             return Err("The file is empty".into());
         }
+        if text.lines().count() > MOST_LINES {
+            return Err(format!("The file has more than {MOST_LINES} lines"));
+        }
         Ok(text)
     }
 
@@ -293,14 +298,10 @@ impl Tasks {
             if let Some(witness) = witness {
                 witness.saw(&secret);
             }
-            let address = format!(
-                "{url}{}/{}/{id}/{name}-{number}.json?X-Amz-Expires={}&{}={secret}",
-                s3::PREFIX,
-                s3::REPORTS,
-                life.as_secs(),
-                s3::SECRET,
-            );
-            objects.link(secret, Bytes::from(lines.join("\n") + "\n"), life);
+            let path = format!("{}/{}/{id}/{name}-{number}.json", s3::PREFIX, s3::REPORTS);
+            let (seconds, opener) = (life.as_secs(), s3::SECRET);
+            let address = format!("{url}{path}?X-Amz-Expires={seconds}&{opener}={secret}");
+            objects.link(secret, path, Bytes::from(lines.join("\n") + "\n"), life);
             Ok(address)
         };
         (1..).zip(lines.chunks(REPORT)).map(link).collect()
@@ -337,5 +338,176 @@ impl Task {
         (done * 100)
             .checked_div(self.lines)
             .unwrap_or(if self.status == Status::Completed { 100 } else { 0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::cloud::CloudConfig;
+    use crate::cloud::aws::iam::Policy;
+    use crate::cloud::aws::objects::Object;
+
+    const BUCKET: &str = "fieldkey-registration";
+    const THINGS: &str = r#"{"Parameters": {"SerialNumber": {"Type": "String"}}, "Resources": {
+        "thing": {"Type": "AWS::IoT::Thing", "Properties": {"ThingName": {"Ref": "SerialNumber"}}}}}"#;
+
+    struct Bench {
+        tasks: Tasks,
+        registry: Registry,
+        objects: Objects,
+        faults: Faults,
+        stop: watch::Sender<bool>,
+    }
+
+    fn bench() -> Bench {
+        let faults = Faults::default();
+        let clock = CloudClock::new(faults.clone());
+        let config = CloudConfig::default();
+        let registry = Registry::new(&config, BTreeMap::new(), clock.clone(), faults.clone());
+        let (stop, stopping) = watch::channel(false);
+        let objects = Objects::default();
+        let tasks = Tasks::new(Need {
+            account: Account {
+                partition: "aws".into(),
+                region: "eu-central-1".into(),
+                account: "123456789012".into(),
+                template: "FieldkeyTemplate".into(),
+                things: "*".into(),
+            },
+            url: "https://127.0.0.1:1".into(),
+            registry: registry.clone(),
+            devices: Arc::new(Authority::new("devices").unwrap()),
+            objects: objects.clone(),
+            faults: faults.clone(),
+            clock,
+            witness: None,
+            stop: stopping,
+        });
+        Bench {
+            tasks,
+            registry,
+            objects,
+            faults,
+            stop,
+        }
+    }
+
+    impl Bench {
+        fn put(&self, text: &str) {
+            let object = Object {
+                bytes: text.to_owned().into(),
+                content_type: String::new(),
+                at: 0,
+            };
+            self.objects.put("things.jsonl", object).unwrap();
+        }
+
+        /// Starts a task as a role that may read what is under this name.
+        fn start(&self, may_read: &str) -> String {
+            let policy = format!(
+                r#"{{"Version": "2012-10-17", "Statement": [{{"Effect": "Allow", "Action": "s3:GetObject",
+                    "Resource": "arn:aws:s3:::{may_read}"}}]}}"#
+            );
+            let reader = Principal {
+                arn: "arn:aws:sts::123456789012:assumed-role/r/task".into(),
+                policy: Policy::read(&policy).unwrap(),
+                session: None,
+            };
+            let order = Order {
+                template_body: THINGS.into(),
+                bucket: BUCKET.into(),
+                key: "things.jsonl".into(),
+                role_arn: "arn:aws:iam::123456789012:role/r".into(),
+            };
+            let template = Template::of_task(THINGS).unwrap();
+            self.tasks.start(order, template, reader).unwrap()
+        }
+
+        /// What is told of a task once it is over.
+        async fn over(&self, id: &str) -> Value {
+            while !self.tasks.status(id).unwrap().is_over() {
+                tokio::task::yield_now().await;
+            }
+            self.tasks.described(id).unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_may_not_be_read_or_has_no_line_or_too_many_fails_before_any_is_registered() {
+        let bench = bench();
+        let line = "{\"SerialNumber\": \"FK-1\"}\n";
+        for (text, may_read, why) in [
+            (
+                line.to_owned(),
+                "another/*",
+                "not authorized to perform: s3:GetObject",
+            ),
+            (String::new(), "fieldkey-registration/*", "empty"),
+            (
+                line.repeat(MOST_LINES + 1),
+                "fieldkey-registration/*",
+                "more than 20000 lines",
+            ),
+        ] {
+            bench.put(&text);
+            let id = bench.start(may_read);
+            let told = bench.over(&id).await;
+            assert_eq!(
+                (&told["status"], &told["percentageProgress"]),
+                (&json!("Failed"), &json!(0))
+            );
+            assert!(told["message"].as_str().unwrap().contains(why), "{told}");
+        }
+        assert!(bench.registry.inspect().things.is_empty());
+    }
+
+    #[tokio::test]
+    async fn a_line_stands_in_a_report_with_its_number_and_its_first_byte() {
+        let bench = bench();
+        bench.put("{\"SerialNumber\": \"FK-1\"}\r\nno JSON\n\n{\"SerialNumber\": \"FK-2\"}");
+        let id = bench.start("fieldkey-registration/*");
+        let told = bench.over(&id).await;
+        assert_eq!(
+            (&told["successCount"], &told["failureCount"]),
+            (&json!(2), &json!(2))
+        );
+        let places = |report| -> Vec<(u64, u64)> {
+            let links = bench.tasks.links(&id, report).unwrap();
+            let (path, secret) = links[0].split_once('?').unwrap();
+            let secret = secret.split_once("X-Amz-Signature=").unwrap().1;
+            let path = path.strip_prefix("https://127.0.0.1:1").unwrap();
+            let report = bench.objects.linked(secret, path).unwrap();
+            let lines = std::str::from_utf8(&report).unwrap().lines();
+            lines
+                .map(|line| serde_json::from_str::<Value>(line).unwrap())
+                .map(|line| {
+                    (
+                        line["lineNumber"].as_u64().unwrap(),
+                        line["offset"].as_u64().unwrap(),
+                    )
+                })
+                .collect()
+        };
+        assert_eq!(places(Report::Results), [(1, 0), (4, 35)]);
+        assert_eq!(places(Report::Errors), [(2, 26), (3, 34)]);
+    }
+
+    #[tokio::test]
+    async fn a_task_ends_with_the_account() {
+        let bench = bench();
+        bench.faults.change(|now| now.aws_bulk_line_ms = 3_600_000);
+        bench.put("{\"SerialNumber\": \"FK-1\"}");
+        bench.start("fieldkey-registration/*");
+        while Arc::strong_count(&bench.tasks.0) < 2 {
+            tokio::task::yield_now().await;
+        }
+        bench.stop.send_replace(true);
+        while Arc::strong_count(&bench.tasks.0) > 1 {
+            tokio::task::yield_now().await;
+        }
+        assert!(bench.registry.inspect().things.is_empty());
     }
 }
