@@ -214,7 +214,10 @@ async fn a_report_whose_link_is_over_is_said_to_be_there_for_the_asking_and_its_
     assert_eq!(run.last("error")["code"], "bulk-devices-failed");
     let warning = run.last("warning");
     assert_eq!(warning["code"], "bulk-report");
-    assert!(warning["what"].as_str().unwrap().contains("ask again"), "{warning}");
+    assert!(
+        warning["what"].as_str().unwrap().contains("ask again"),
+        "{warning}"
+    );
     for secret in office.site.handed_out() {
         assert!(!run.stdout.contains(secret.reveal()) && !run.stderr.contains(secret.reveal()));
     }
