@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use journeys::{Run, Site};
-use sandbox::sandbox::{REGISTRAR_PROFILE_FILE, STS_PROFILE_FILE};
+use sandbox::sandbox::{COGNITO_PROFILE_FILE, REGISTRAR_PROFILE_FILE, STS_PROFILE_FILE};
 use tempfile::TempDir;
 
 /// Attributes of a thing that is there are not replaced.
@@ -146,13 +146,15 @@ async fn a_makers_list_is_registered_and_each_line_that_was_not_is_told_by_its_d
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_list_without_a_fault_ends_well() {
-    let office = Office::open(REGISTRAR_PROFILE_FILE, "rita").await;
-    let file = office.lines().await;
-    assert!(office.site.sandbox.cloud().put_line_file(KEY, &file));
-    let task = task(&office.start().await.exits(0));
-    let run = office.bulk(&["follow", &task]).await.exits(0);
-    assert_eq!(run.last("bulk-task")["successCount"], 3);
+async fn a_list_without_a_fault_ends_well_with_keys_of_a_role_and_of_an_identity_pool() {
+    for way in [REGISTRAR_PROFILE_FILE, COGNITO_PROFILE_FILE] {
+        let office = Office::open(way, "rita").await;
+        let file = office.lines().await;
+        assert!(office.site.sandbox.cloud().put_line_file(KEY, &file));
+        let task = task(&office.start().await.exits(0));
+        let run = office.bulk(&["follow", &task]).await.exits(0);
+        assert_eq!(run.last("bulk-task")["successCount"], 3, "{way}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,6 +34,8 @@ pub(super) struct Role {
 pub(super) struct Roles {
     /// Those for people, the widest first.
     people: [Role; 3],
+    /// The role that AWS IoT takes. The managed policy that it has besides, which lets it register, is AWS's own and
+    /// taken as given.
     registration: Role,
 }
 

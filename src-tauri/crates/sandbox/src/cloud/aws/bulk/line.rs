@@ -12,6 +12,11 @@ use crate::ca::{Authority, CaError};
 use crate::cloud::mqtt::{CertificatePlan, Rejection, Template};
 use crate::cloud::registry::{Provisioned, Registry};
 
+/// Longest name of an attribute.
+const LONGEST_NAME: usize = 128;
+/// Longest value of one.
+const LONGEST_VALUE: usize = 800;
+
 /// What lines are registered with.
 pub(super) struct Registering<'a> {
     pub(super) account: &'a Account,
@@ -47,6 +52,9 @@ impl Registering<'_> {
             Rejection::invalid_parameters(&format!("The line is no JSON object of texts: {error}"))
         })?;
         let plan = self.template.plan_line(&given)?;
+        if let Some(thing) = &plan.thing {
+            attributes_fit(&thing.attributes)?;
+        }
         let signed = match &plan.certificate {
             Some(CertificatePlan::Request(pem)) => {
                 let signed = self.devices.sign_request(pem).map_err(|error| match error {
@@ -80,6 +88,24 @@ impl Registering<'_> {
     }
 }
 
+/// What the registry takes as attributes (AWS IoT API reference, `AttributePayload`).
+fn attributes_fit(attributes: &BTreeMap<String, String>) -> Result<(), Rejection> {
+    let plain = |text: &str, signs: &str| {
+        let fits = |sign: char| sign.is_ascii_alphanumeric() || signs.contains(sign);
+        text.chars().all(fits)
+    };
+    for (name, value) in attributes {
+        let named = (1..=LONGEST_NAME).contains(&name.len()) && plain(name, "_.,@/:#-");
+        if !named || value.len() > LONGEST_VALUE || !plain(value, "_.,@/:#=[]-") {
+            return Err(Rejection::invalid_parameters(&format!(
+                "1 validation error detected: the attribute {name:?} failed to satisfy constraint: Member must satisfy \
+                 regular expression pattern: [a-zA-Z0-9_.,@/:#=\\[\\]-]*"
+            )));
+        }
+    }
+    Ok(())
+}
+
 /// A refusal as the control plane has it, of which devices get another form.
 fn told(rejection: &Rejection) -> Value {
     const REGISTRY: &str = "ResourceRegistrationFailureException";
@@ -98,6 +124,25 @@ fn told(rejection: &Rejection) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn attributes_that_the_registry_does_not_take_are_refused_by_their_name() {
+        let fit = |name: &str, value: &str| attributes_fit(&[(name.to_owned(), value.to_owned())].into());
+        assert_eq!(fit("site", "north/yard:7"), Ok(()));
+        assert_eq!(fit("site", &"x".repeat(800)), Ok(()));
+        for (name, value) in [
+            ("site", "a b"),
+            ("a b", "x"),
+            ("", "x"),
+            ("site", &"x".repeat(801)),
+        ] {
+            let refused = fit(name, value).unwrap_err();
+            assert!(
+                refused.error_message.contains(&format!("{name:?}")),
+                "{refused:?}"
+            );
+        }
+    }
 
     #[test]
     fn a_refusal_of_the_registry_has_its_own_code_in_a_report() {

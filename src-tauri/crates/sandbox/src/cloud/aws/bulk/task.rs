@@ -428,11 +428,21 @@ mod tests {
 
         /// What is told of a task once it is over.
         async fn over(&self, id: &str) -> Value {
-            while !self.tasks.status(id).unwrap().is_over() {
-                tokio::task::yield_now().await;
-            }
+            until(|| self.tasks.status(id).unwrap().is_over()).await;
             self.tasks.described(id).unwrap()
         }
+    }
+
+    /// Waits for it, and not longer than it can take.
+    async fn until(is_so: impl Fn() -> bool) {
+        let waiting = async {
+            while !is_so() {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(30), waiting)
+            .await
+            .unwrap();
     }
 
     #[tokio::test]
@@ -501,13 +511,9 @@ mod tests {
         bench.faults.change(|now| now.aws_bulk_line_ms = 3_600_000);
         bench.put("{\"SerialNumber\": \"FK-1\"}");
         bench.start("fieldkey-registration/*");
-        while Arc::strong_count(&bench.tasks.0) < 2 {
-            tokio::task::yield_now().await;
-        }
+        assert_eq!(Arc::strong_count(&bench.tasks.0), 2);
         bench.stop.send_replace(true);
-        while Arc::strong_count(&bench.tasks.0) > 1 {
-            tokio::task::yield_now().await;
-        }
+        until(|| Arc::strong_count(&bench.tasks.0) == 1).await;
         assert!(bench.registry.inspect().things.is_empty());
     }
 }
