@@ -56,9 +56,11 @@ enum Ends {
     /// With a device that the cloud refused. A claim of AWS's cannot be taken back, so that this is settled when it is
     /// over; the half-made certificate goes by itself.
     Refused,
+    /// The same where the device cannot say it any more: AWS tells nobody of a connection that it ended.
+    Unheard,
 }
 
-const TROUBLES: [Trouble; 13] = [
+const TROUBLES: [Trouble; 14] = [
     Trouble {
         name: "throttled",
         way: COGNITO_PROFILE_FILE,
@@ -157,8 +159,16 @@ const TROUBLES: [Trouble; 13] = [
         way: COGNITO_PROFILE_FILE,
         change: as_it_is,
         fault: |_| {},
-        device: "oversteps = true\nmqtt = \"3.1.1\"",
+        device: "oversteps = true\nmqtt = \"3.1.1\"\nkeep_link = true",
         ends: Ends::Refused,
+    },
+    Trouble {
+        name: "hung up on for a forbidden topic, with no link to say it",
+        way: COGNITO_PROFILE_FILE,
+        change: as_it_is,
+        fault: |_| {},
+        device: "oversteps = true\nmqtt = \"3.1.1\"",
+        ends: Ends::Unheard,
     },
     Trouble {
         name: "refused a forbidden topic",
@@ -198,9 +208,14 @@ impl Trouble {
                 let status = site.status();
                 assert!(status.claims.is_empty() && status.orphans.is_empty(), "{name}");
             }
-            Ends::Refused => {
+            Ends::Refused | Ends::Unheard => {
                 let run = run.exits(3);
-                assert_eq!(run.ended("A"), ("unknown", "enrolment-refused"), "{name}");
+                let code = if matches!(self.ends, Ends::Unheard) {
+                    "enrol-timeout"
+                } else {
+                    "enrolment-refused"
+                };
+                assert_eq!(run.ended("A"), ("unknown", code), "{name}");
                 let status = site.status();
                 assert!(status.things.is_empty(), "{name}");
                 let goes = |orphan: &String| orphan.ends_with("never registered");
