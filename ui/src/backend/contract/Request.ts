@@ -69,7 +69,7 @@ purpose: Purpose,
 /**
  * Values for the template's parameters, as typed.
  */
-parameters: { [key in string]?: string }, } | { "do": "retry", 
+parameters: { [key in string]: string }, } | { "do": "retry", 
 /**
  * The job.
  */

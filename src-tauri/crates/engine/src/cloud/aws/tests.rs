@@ -5,5 +5,6 @@ mod calls;
 mod claims;
 mod examining;
 mod keys;
+mod pairs;
 mod script;
 mod watching;

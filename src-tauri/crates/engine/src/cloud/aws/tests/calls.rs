@@ -49,7 +49,7 @@ fn resource(operation: Operation, path: &str) -> Option<String> {
 }
 
 /// A whole service visit, with every kind of call that there is.
-async fn visit(bench: &Bench) {
+pub(super) async fn visit(bench: &Bench) {
     let (old, told_old) = certificate(OLD, "ACTIVE", now() - 9000);
     bench
         .account
@@ -73,8 +73,24 @@ async fn visit(bench: &Bench) {
     bench.aws.retire(&claim.cleanup).await.unwrap();
 }
 
+/// An account whose keys come from an identity pool.
+pub(super) fn pooled() -> Bench {
+    let by_pool = bench(POOL, "");
+    by_pool
+        .account
+        .answers("GetId", 200, &json!({"IdentityId": "i"}))
+        .answers(
+            "GetCredentialsForIdentity",
+            200,
+            &json!({"Credentials": {"AccessKeyId": "A", "SecretKey": "s", "SessionToken": "t", "Expiration": now() + 3600}}),
+        )
+        .answers(TEMPLATE, 200, &template(true, "MERGE"))
+        .answers(ENDPOINT, 200, &json!({"endpointAddress": "localhost"}));
+    by_pool
+}
+
 /// A whole bulk registration.
-async fn register(bench: &Bench) {
+pub(super) async fn register(bench: &Bench) {
     let task = json!({"taskId": "t-1", "status": "Completed"});
     bench
         .account
@@ -96,17 +112,7 @@ async fn register(bench: &Bench) {
 async fn the_printed_policies_allow_every_call_that_is_made_and_no_other_template_or_account() {
     let by_role = usual("");
     visit(&by_role).await;
-    let by_pool = bench(POOL, "");
-    by_pool
-        .account
-        .answers("GetId", 200, &json!({"IdentityId": "i"}))
-        .answers(
-            "GetCredentialsForIdentity",
-            200,
-            &json!({"Credentials": {"AccessKeyId": "A", "SecretKey": "s", "SessionToken": "t", "Expiration": now() + 3600}}),
-        )
-        .answers(TEMPLATE, 200, &template(true, "MERGE"))
-        .answers(ENDPOINT, 200, &json!({"endpointAddress": "localhost"}));
+    let by_pool = pooled();
     visit(&by_pool).await;
 
     let in_bulk = usual("");
