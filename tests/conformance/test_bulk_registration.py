@@ -317,9 +317,10 @@ class Registrar(Case):
         for action in (
             lambda: iot.create_provisioning_claim(templateName="FieldkeyTemplate"),
             lambda: iot.describe_thing(thingName="x"),
-            lambda: iot.list_thing_registration_tasks(),
+            lambda: iot.list_things(),
         ):
             self.assert_code(403, "AccessDeniedException", "is not authorized to perform: iot:", action)
+        self.assertIn("taskIds", iot.list_thing_registration_tasks())
 
 
 def iot_tasks(iot, status):
