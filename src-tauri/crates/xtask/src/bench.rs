@@ -5,8 +5,15 @@ use std::path::Path;
 use crate::step::{Failed, cargo, root, run};
 use crate::{build, desktop, needs, session};
 
-/// Runs the benchmark; it prints a table, and writes JSON where asked.
-pub(crate) fn measure(json: Option<&Path>) -> Result<(), Failed> {
+/// Runs the benchmarks, or the window's alone; they print tables, and write JSON where asked.
+pub(crate) fn measure(json: Option<&Path>, window: bool) -> Result<(), Failed> {
+    if !window {
+        commissioning(json)?;
+    }
+    desktop::measure(json.map(|file| file.with_extension("window.json")).as_deref())
+}
+
+fn commissioning(json: Option<&Path>) -> Result<(), Failed> {
     needs::for_running()?;
     let program = build::fieldkey(true)?;
     // Of the whole workspace, so that dependencies are built once for the program and for the benchmark.
@@ -27,6 +34,5 @@ pub(crate) fn measure(json: Option<&Path>) -> Result<(), Failed> {
             std::path::absolute(file).map_err(|error| Failed::io("the file for the figures", &error))?;
         command.arg("--json").arg(file);
     }
-    run("measure", &mut command)?;
-    desktop::measure(json.map(|file| file.with_extension("window.json")).as_deref())
+    run("measure", &mut command)
 }

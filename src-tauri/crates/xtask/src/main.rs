@@ -47,6 +47,9 @@ enum Task {
         /// Also write the figures as JSON to this file.
         #[arg(long, value_name = "FILE")]
         json: Option<std::path::PathBuf>,
+        /// The window alone: its start, memory and frames.
+        #[arg(long)]
+        window: bool,
     },
     /// Makes installable packages: the window with the terminal program beside it.
     Bundle {
@@ -83,7 +86,7 @@ fn main() -> ExitCode {
         Task::Demo { headless: false } if session::has_display() => demo::show(),
         Task::Demo { headless: _ } => demo::play(),
         Task::Test { only } => test::check(&only),
-        Task::Bench { json } => bench::measure(json.as_deref()),
+        Task::Bench { json, window } => bench::measure(json.as_deref(), window),
         Task::Bundle { kinds } => bundle::make(&kinds),
         Task::Pictures { folder } => desktop::picture(&folder),
         Task::DemoInside { fieldkey, home, app } => demo::inside(&fieldkey, &home, app.as_deref()),

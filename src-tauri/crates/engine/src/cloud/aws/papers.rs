@@ -17,8 +17,9 @@ const REGISTRATION_BUCKET: &str = "fieldkey-registration";
 const DEVICE_POLICY: &str = "fieldkey-device";
 /// AWS IoT, as roles trust it.
 pub(super) const SERVICE: &str = "iot.amazonaws.com";
-/// Cognito's identity pools, as roles trust them.
+/// Cognito's identity pools, as roles trust them, and as those of GovCloud do.
 const POOLS: &str = "cognito-identity.amazonaws.com";
+const GOVCLOUD_POOLS: &str = "cognito-identity-us-gov.amazonaws.com";
 /// Stands where persons are named.
 const SOMEBODY: &str = "SUBJECT-OF-A-PERSON";
 const HOOK: &str = include_str!("hook.py");
@@ -212,16 +213,20 @@ fn named_trust_about(settings: &AwsSettings) -> String {
 fn trust(settings: &AwsSettings, issuer: &Issuer, account: &Account, person: Option<&str>) -> Value {
     let (provider, conditions) = match &settings.credentials {
         AwsCredentials::Cognito { identity_pool } => {
+            let pools = match account.partition.as_str() {
+                "aws-us-gov" => GOVCLOUD_POOLS,
+                _ => POOLS,
+            };
             let mut equal = serde_json::Map::new();
-            equal.insert(format!("{POOLS}:aud"), Value::String(identity_pool.clone()));
+            equal.insert(format!("{pools}:aud"), Value::String(identity_pool.clone()));
             if let Some(person) = person {
-                equal.insert(format!("{POOLS}:sub"), json!([person]));
+                equal.insert(format!("{pools}:sub"), json!([person]));
             }
             let conditions = json!({
                 "StringEquals": equal,
-                "ForAnyValue:StringLike": {format!("{POOLS}:amr"): "authenticated"}
+                "ForAnyValue:StringLike": {format!("{pools}:amr"): "authenticated"}
             });
-            (POOLS.to_owned(), conditions)
+            (pools.to_owned(), conditions)
         }
         AwsCredentials::Sts { .. } => {
             let name = issuer.address.strip_prefix("https://").unwrap_or(&issuer.address);
