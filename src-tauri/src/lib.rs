@@ -37,32 +37,8 @@ struct Arguments {
     sign_in: bool,
 }
 
-/// Begins anew with GTK told to leave OpenGL alone. It looks for GLX as soon as it has a display, and so loads Mesa's driver
-/// a second time beside WebKit's, for nothing here; it can be told by its environment alone, and before it starts.
-#[cfg(target_os = "linux")]
-fn without_glx() {
-    use std::os::unix::process::CommandExt;
-
-    const SWITCH: &str = "GDK_GL";
-    if std::env::var_os(SWITCH).is_some() {
-        return;
-    }
-    let Ok(program) = std::env::current_exe() else {
-        return;
-    };
-    let mut arguments = std::env::args_os();
-    let mut again = std::process::Command::new(program);
-    if let Some(name) = arguments.next() {
-        again.arg0(name);
-    }
-    // It comes back only where it failed; then it goes on with GLX.
-    let _ = again.args(arguments).env(SWITCH, "disable").exec();
-}
-
 /// Runs the program until its window is closed.
 pub fn main() -> ExitCode {
-    #[cfg(target_os = "linux")]
-    without_glx();
     let arguments = Arguments::parse();
     // `RUST_LOG` says how much; nothing secret is ever logged.
     tracing_subscriber::fmt()

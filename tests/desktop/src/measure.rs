@@ -65,6 +65,13 @@ pub(crate) async fn measure(file: Option<&Path>) {
         work = work.most(window.resident());
         tokio::time::sleep(Duration::from_millis(100)).await;
     }
+    // One that is in work yet would be asked about at the end.
+    window
+        .until_true(
+            "all of them done",
+            "return /Done\\s*50/.test(document.querySelector('nav').innerText)",
+        )
+        .await;
     window.go("Done").await;
     window.see("Safe to leave").await;
     window.close().await;

@@ -78,6 +78,7 @@ pub enum Request {
         /// Why.
         purpose: Purpose,
         /// Values for the template's parameters, as typed.
+        #[serde(default)]
         parameters: BTreeMap<String, String>,
     },
     /// Commission the device of a job that has ended again, into the same network.
