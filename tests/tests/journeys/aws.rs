@@ -56,11 +56,9 @@ enum Ends {
     /// With a device that the cloud refused. A claim of AWS's cannot be taken back, so that this is settled when it is
     /// over; the half-made certificate goes by itself.
     Refused,
-    /// The same where the device cannot say it any more: AWS tells nobody of a connection that it ended.
-    Unheard,
 }
 
-const TROUBLES: [Trouble; 14] = [
+const TROUBLES: [Trouble; 13] = [
     Trouble {
         name: "throttled",
         way: COGNITO_PROFILE_FILE,
@@ -163,19 +161,11 @@ const TROUBLES: [Trouble; 14] = [
         ends: Ends::Refused,
     },
     Trouble {
-        name: "hung up on for a forbidden topic, with no link to say it",
-        way: COGNITO_PROFILE_FILE,
-        change: as_it_is,
-        fault: |_| {},
-        device: "oversteps = true\nmqtt = \"3.1.1\"",
-        ends: Ends::Unheard,
-    },
-    Trouble {
         name: "refused a forbidden topic",
         way: STS_PROFILE_FILE,
         change: as_it_is,
         fault: |_| {},
-        device: "oversteps = true\nmqtt = \"5\"",
+        device: "oversteps = true\nmqtt = \"5\"\nkeep_link = true",
         ends: Ends::Refused,
     },
 ];
@@ -208,14 +198,9 @@ impl Trouble {
                 let status = site.status();
                 assert!(status.claims.is_empty() && status.orphans.is_empty(), "{name}");
             }
-            Ends::Refused | Ends::Unheard => {
+            Ends::Refused => {
                 let run = run.exits(3);
-                let code = if matches!(self.ends, Ends::Unheard) {
-                    "enrol-timeout"
-                } else {
-                    "enrolment-refused"
-                };
-                assert_eq!(run.ended("A"), ("unknown", code), "{name}");
+                assert_eq!(run.ended("A"), ("unknown", "enrolment-refused"), "{name}");
                 let status = site.status();
                 assert!(status.things.is_empty(), "{name}");
                 let goes = |orphan: &String| orphan.ends_with("never registered");

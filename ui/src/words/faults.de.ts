@@ -246,7 +246,7 @@ export const faults: Record<FaultCode, Advice> = {
   'cloud-error': say(
     'Die Cloud hat einen Fehler gemeldet.',
     'Dort stimmt etwas nicht, oder sie ist überlastet.',
-    'Versuchen Sie es erneut; bleibt es so, nennen Sie dem Büro den Code.',
+    'Tun Sie, was sie sagt, falls sie etwas rät. Sonst versuchen Sie es erneut; bleibt es so, nennen Sie dem Büro den Code.',
   ),
   cancelled: say(
     'Abgebrochen.',

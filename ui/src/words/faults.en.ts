@@ -246,7 +246,7 @@ export const faults: Record<FaultCode, Advice> = {
   'cloud-error': say(
     'The cloud answered with an error.',
     'Something is wrong there, or it is overloaded.',
-    'Try again; if it stays so, ask the office and give them the code.',
+    'Do what it says, if it says what to do. Else try again; if it stays so, ask the office and give them the code.',
   ),
   cancelled: say('Stopped.', 'You stopped it.', 'Commission the device again whenever you like.'),
   'cannot-blink': say(

@@ -409,7 +409,7 @@ fn words(fault: &Fault) -> Words {
         Fault::Cloud { code, message } => say(
             "The cloud answered with an error.",
             format!("It said {code}: {message}"),
-            "Try again; if it stays so, ask the office and give them the code.",
+            "Do what it says, if it says what to do. Else try again; if it stays so, ask the office and give them the code.",
             Retry,
         ),
         Fault::Cancelled(asked) => say(
