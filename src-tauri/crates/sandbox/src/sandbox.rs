@@ -147,8 +147,9 @@ impl Sandbox {
             keys.insert(spec.number, Firmware::make(spec, &maker, flash)?);
         }
         let cloud = Cloud::start(cloud_config(&scenario, &keys, &site)).await?;
+        let shared = cloud.strategies().shared_claim()?;
         for (spec, flash) in scenario.devices.iter().zip(&flashes) {
-            Firmware::equip(spec, &maker, flash, &cloud)?;
+            Firmware::equip(spec, &maker, flash, &cloud, shared.as_ref())?;
         }
         let pace = Pace::new(scenario.speed * speed);
         let world = Arc::new(World {

@@ -147,8 +147,8 @@ impl Firmware {
             .map(FactoryKey::fingerprint))
     }
 
-    /// Gives a device what it is made with to find its cloud by: a certificate once and for all, a claim anew each
-    /// time, as with a firmware that is replaced.
+    /// Gives a device what it is made with to find its cloud by: a certificate once and for all, the claim that all share
+    /// anew each time, as with a firmware that is replaced.
     ///
     /// # Errors
     /// [`FirmwareError`] where its flash cannot be used, or the cloud gives it nothing.
@@ -157,15 +157,18 @@ impl Firmware {
         maker: &Maker,
         flash: &Flash,
         cloud: &Cloud,
+        shared: Option<&Given>,
     ) -> Result<(), FirmwareError> {
         let mut kept = unbox(spec, maker, flash)?;
         let listed = spec.import.is_some();
-        let made_with = match (cloud.strategies().shared_claim()?, &kept.made_with) {
-            (Some(claim), _) => Some(claim),
+        kept.made_with = match (shared, &kept.made_with) {
+            (Some(claim), _) => Some(own(spec, cloud, claim)?),
             (None, Some(MadeWith::Certificate(_))) => return Ok(()),
-            (None, _) => cloud.strategies().certificate(spec.serial.as_str(), listed)?,
+            (None, _) => {
+                let own_one = cloud.strategies().certificate(spec.serial.as_str(), listed)?;
+                own_one.map(|made| own(spec, cloud, &made)).transpose()?
+            }
         };
-        kept.made_with = made_with.map(|made| own(spec, cloud, &made)).transpose()?;
         Ok(flash.save(&kept)?)
     }
 
