@@ -105,6 +105,12 @@ impl Strategy {
         }
     }
 
+    /// Whether the profile has to say how things are called: there is no template, or one that makes their names of what is
+    /// in a device's certificate.
+    pub fn needs_thing(self) -> bool {
+        !self.has_template() || self == Self::Jitp
+    }
+
     /// Whether devices come to their identity without a claim of Fieldkey's.
     pub fn is_self_enrolling(self) -> bool {
         self != Self::TrustedUser
@@ -228,7 +234,7 @@ impl<'t> Check<'_, 't> {
             }
             None => String::new(),
         };
-        if raw.thing.is_none() && !raw.strategy.has_template() {
+        if raw.thing.is_none() && raw.strategy.needs_thing() {
             // Nothing else tells what to look for in the registry.
             let problem = ProfileProblem::Shape("missing field `thing`".to_owned());
             return self.fail("cloud", problem);
@@ -453,11 +459,11 @@ iot = "https://localhost:8443"
             )
             .replace(
                 "thing = \"acme-{serial}\"\ndevice_endpoint = \"localhost:18883\"\n",
-                "strategy = \"jitp\"\n",
+                "strategy = \"claim-in-device\"\n",
             );
         let aws = read(&text);
         assert_eq!((aws.thing_name("x"), aws.account()), (None, None));
-        assert_eq!(aws.strategy, Strategy::Jitp);
+        assert_eq!(aws.strategy, Strategy::ClaimInDevice);
         assert!(matches!(aws.credentials, AwsCredentials::Cognito { .. }));
     }
 
@@ -554,8 +560,9 @@ iot = "https://localhost:8443"
                 let missing = ProfileProblem::Shape("missing field `template`".into());
                 assert_eq!((error.field.as_str(), error.problem), ("cloud", missing));
             }
-            let nameless = without.replacen("thing = \"acme-{serial}\"\n", "", 1);
-            assert!(Profile::parse(&nameless).is_err(), "{strategy}");
+            let nameless = of(WHOLE).replacen("thing = \"acme-{serial}\"\n", "", 1);
+            let needs_one = matches!(strategy, "jitp" | "jitr" | "registered");
+            assert_eq!(Profile::parse(&nameless).is_err(), needs_one, "{strategy}");
             assert_eq!(
                 read(&of(WHOLE)).strategy.is_self_enrolling(),
                 strategy != "trusted-user"

@@ -45,7 +45,7 @@ that is named there, and keys for `follow` and `stop` none.
 An account runs one task at a time, and AWS ends one after 30 days. AWS does not describe the form of an error report:
 Fieldkey takes each line's `lineNumber`, counted from 1, with what stands there as code and message, and shows a line
 that it cannot read as it came. Links to reports open for whoever has them: they are neither shown nor logged. A report
-may have 1 MiB; one that cannot be read hides nothing else.
+may have 1 MiB; where one cannot be read, how the task ended is told all the same.
 
 ## What cannot be had from AWS
 

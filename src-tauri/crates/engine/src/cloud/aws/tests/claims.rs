@@ -132,7 +132,7 @@ async fn what_would_fail_at_the_device_is_refused_before_a_claim_is_spent() {
         "kind-not-offered"
     );
 
-    let strategy = usual("strategy = \"jitp\"");
+    let strategy = usual("strategy = \"claim-in-device\"");
     assert_eq!(
         code(strategy.aws.issue(&order(Purpose::New)).await.unwrap_err()),
         "claim-refused"
