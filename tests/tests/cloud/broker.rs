@@ -1,5 +1,6 @@
 //! The broker's client against the sandbox's broker, over HTTPS, with devices that enrol over MQTT.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -55,6 +56,7 @@ fn order(text: &str) -> ClaimRequest {
         idempotency: Uuid::from_u128(1),
         accepts: vec![ClaimForm::PublicKey, ClaimForm::Certificate],
         purpose: Purpose::New,
+        parameters: BTreeMap::new(),
     }
 }
 
@@ -138,11 +140,11 @@ async fn snapshots_tell_strangers_owners_and_keys_apart() {
         config.devices.push(known);
     })
     .await;
-    let stranger = broker.snapshot(&serial("FK-9")).await.unwrap();
+    let stranger = broker.snapshot(&serial("FK-9"), &BTreeMap::new()).await.unwrap();
     assert!(!stranger.known);
-    let fresh = broker.snapshot(&serial("FK-1")).await.unwrap();
+    let fresh = broker.snapshot(&serial("FK-1"), &BTreeMap::new()).await.unwrap();
     assert_eq!((fresh.known, fresh.owner, fresh.thing), (true, Owner::None, None));
-    let other = broker.snapshot(&serial("FK-7")).await.unwrap();
+    let other = broker.snapshot(&serial("FK-7"), &BTreeMap::new()).await.unwrap();
     assert_eq!(other.owner, Owner::Other);
     assert_eq!(other.identity_key_sha256.unwrap().0, [0xab; 32]);
     assert_eq!(other.min_firmware.unwrap().0, "1.2.0");
@@ -206,7 +208,7 @@ async fn a_device_is_watched_from_claim_to_release() {
 
     assert_eq!(broker.release("FK-1", &claim.id).await, Ok(()));
     assert_eq!(broker.release("FK-1", &claim.id).await, Ok(()));
-    let after = broker.snapshot(&serial("FK-1")).await.unwrap();
+    let after = broker.snapshot(&serial("FK-1"), &BTreeMap::new()).await.unwrap();
     assert_eq!(after.owner, Owner::Us);
     device.abort();
 }
@@ -225,7 +227,12 @@ async fn a_service_visit_switches_the_old_credential_off_after_the_new_one_is_on
         })
         .await;
     assert_eq!(code(again.unwrap_err()), "already-enrolled");
-    let old = broker.snapshot(&serial("FK-1")).await.unwrap().thing.unwrap();
+    let old = broker
+        .snapshot(&serial("FK-1"), &BTreeMap::new())
+        .await
+        .unwrap()
+        .thing
+        .unwrap();
     let old = old.active().next().unwrap().id.clone();
     before.abort();
 

@@ -1,6 +1,7 @@
 //! The command line: what can be asked for, in clap's terms. No secret is ever an argument, since arguments are
 //! visible to every program on the computer.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
@@ -95,6 +96,8 @@ pub(crate) enum Command {
         /// Give up after so many seconds.
         #[arg(long, value_name = "SECONDS", default_value_t = 120, value_parser = number::<u32>(1, 86_400))]
         timeout: u32,
+        #[command(flatten)]
+        given: Given,
     },
     /// Every job with its evidence.
     Journal {
@@ -318,9 +321,35 @@ pub(crate) struct Commission {
     /// Links at once, instead of the profile's number.
     #[arg(long, value_parser = number::<u8>(1, 16))]
     pub(crate) links: Option<u8>,
+    #[command(flatten)]
+    pub(crate) given: Given,
+}
+
+/// Values for the provisioning template's parameters.
+#[derive(Args, Debug)]
+pub(crate) struct Given {
     /// A value for one of the provisioning template's parameters; may be repeated.
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
-    pub(crate) parameters: Vec<(String, String)>,
+    parameters: Vec<(String, String)>,
+}
+
+impl Given {
+    /// By their names.
+    ///
+    /// # Errors
+    /// One that is there twice.
+    pub(crate) fn by_name(&self) -> Result<BTreeMap<String, String>, Ended> {
+        let mut values = BTreeMap::new();
+        for (name, value) in &self.parameters {
+            if values.insert(name.clone(), value.clone()).is_some() {
+                return Err(Ended::usage(
+                    format!("--parameter {name} is there twice"),
+                    "Give each parameter once.",
+                ));
+            }
+        }
+        Ok(values)
+    }
 }
 
 /// Why a device is commissioned.

@@ -131,9 +131,11 @@ async fn run(
         Command::Network(wanted) => commands::network::run(&base.with_profile()?, wanted).await,
         Command::Commission(wanted) => commands::commission::run(&base.with_profile()?, wanted).await,
         Command::Resume => commands::resume::run(&base.with_profile()?).await,
-        Command::Watch { serial, timeout } => {
-            commands::watch::run(&base.with_profile()?, serial, *timeout).await
-        }
+        Command::Watch {
+            serial,
+            timeout,
+            given,
+        } => commands::watch::run(&base.with_profile()?, serial, *timeout, given).await,
     }
 }
 

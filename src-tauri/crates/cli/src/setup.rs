@@ -242,7 +242,7 @@ impl Setup {
     pub(crate) async fn check_cloud(&self, cloud: &dyn Cloud) -> Result<Preflight, Ended> {
         let preflight = cloud.preflight().await?;
         match preflight.may_commission() {
-            May::Yes => Ok(preflight),
+            May::Yes | May::NotFromHere => Ok(preflight),
             May::RoleLacksRight => Err(Ended::new(
                 Exit::Cloud,
                 "role-lacks-right",

@@ -183,4 +183,6 @@ pub struct ClaimRequest {
     pub accepts: Vec<ClaimForm>,
     /// Why.
     pub purpose: Purpose,
+    /// Values that a person gave for the template's parameters, by name.
+    pub parameters: BTreeMap<String, String>,
 }

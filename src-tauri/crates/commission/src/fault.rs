@@ -87,6 +87,9 @@ pub enum Fault {
     /// It is registered already and this is no service visit.
     #[error("the device is commissioned already")]
     AlreadyCommissioned,
+    /// It enrols by itself, so that nothing here can see to it that an earlier credential is off first.
+    #[error("the device enrols by itself and cannot be moved to another owner from here")]
+    EnrolsItself,
     /// Its firmware is too old.
     #[error("firmware {found} is older than {needed}")]
     FirmwareTooOld {
@@ -261,6 +264,7 @@ impl Fault {
             Self::LabelMismatch { .. } => "label-mismatch",
             Self::OwnedByOther => "owned-by-other",
             Self::AlreadyCommissioned => "already-commissioned",
+            Self::EnrolsItself => "enrols-itself",
             Self::FirmwareTooOld { .. } => "firmware-too-old",
             Self::SerialNeeded => "serial-needed",
             Self::NetworkNotSeen(_) => "network-not-seen",

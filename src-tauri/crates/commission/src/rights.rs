@@ -16,6 +16,8 @@ pub enum May {
     RoleLacksRight,
     /// The provisioning template is switched off: every enrolment would be refused.
     TemplateOff,
+    /// Devices enrol by themselves there, so that it cannot be done from here.
+    NotFromHere,
 }
 
 impl May {

@@ -408,7 +408,7 @@ fn cloud_findings(preflight: &Preflight) -> Vec<Finding> {
     let way = preflight
         .way
         .iter()
-        .map(|way| Finding::ok(Part::Template, way.as_str()));
+        .map(|way| Finding::ok(Part::Template, way.says()));
     let mut findings = vec![cloud];
     findings.extend(template);
     findings.extend(way);

@@ -243,6 +243,12 @@ fn words(fault: &Fault) -> Words {
             "If this is a service visit, start it as one (--purpose service).",
             Retry,
         ),
+        Fault::EnrolsItself => say(
+            "The device enrols by itself, so it cannot be moved to another owner from here.",
+            "Its old identity would stay valid at the owner before; only a claim from here can come after that is off.",
+            "Have support move it in the cloud, then commission it as new.",
+            AskOffice,
+        ),
         Fault::FirmwareTooOld { found, needed } => say(
             format!("Firmware {found} is too old; {needed} is needed."),
             "Your organisation set a lowest version for this model.",

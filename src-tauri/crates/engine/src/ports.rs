@@ -118,8 +118,25 @@ pub struct FormField {
     pub name: String,
     /// Whether work cannot begin without a value.
     pub required: bool,
-    /// The value that it has now: what was given last, else the profile's, else the template's own.
-    pub value: String,
+    /// The value that it has where nobody gives one: the profile's, else the template's own.
+    pub usual: Option<String>,
+    /// What a value has to be.
+    pub rule: FieldRule,
+    /// The same as a regular expression for the whole value, in the syntax of HTML's `pattern`.
+    pub pattern: String,
+}
+
+/// What the value of a parameter has to be, by what the template makes of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum FieldRule {
+    /// Anything in one line of at most 800 characters.
+    Line,
+    /// It becomes an attribute of the thing, or a part of one (AWS IoT API reference, AttributePayload).
+    Attribute,
+    /// It becomes a part of the thing's name (AWS IoT API reference, ThingName).
+    Name,
 }
 
 /// Why the values that a person gave for the template's parameters are of no use.
@@ -162,6 +179,39 @@ impl FillError {
     }
 }
 
+/// How a device comes to its identity by itself, with no claim from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum OwnWay {
+    /// With the claim in its firmware.
+    SharedClaim,
+    /// It is registered when it connects first.
+    FirstConnection,
+    /// It was registered before it left its maker.
+    Beforehand,
+}
+
+impl OwnWay {
+    /// One sentence for a person.
+    pub fn says(self) -> &'static str {
+        match self {
+            Self::SharedClaim => {
+                "Devices register themselves with the claim in their firmware; they get Wi-Fi alone and are watched \
+                 until they are online."
+            }
+            Self::FirstConnection => {
+                "Devices are registered when they first connect, which AWS refuses by design; they connect again by \
+                 themselves. They get Wi-Fi alone and are watched until they are online."
+            }
+            Self::Beforehand => {
+                "Devices were registered before they left their maker; they get Wi-Fi alone and are watched until \
+                 they are online."
+            }
+        }
+    }
+}
+
 /// The provisioning template that claims are for.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Template {
@@ -196,8 +246,8 @@ pub struct Preflight {
     pub clock_ahead: i64,
     /// The template's parameters that whoever commissions may give, with the values that are in force.
     pub form: Vec<FormField>,
-    /// How devices come to their identity, where they do so by themselves; one sentence for a person.
-    pub way: Option<String>,
+    /// How devices come to their identity, where they do so by themselves.
+    pub way: Option<OwnWay>,
     /// What is unwise about how the cloud is set up, for a person; none where nothing is.
     pub remarks: Vec<String>,
 }
@@ -210,7 +260,10 @@ impl Preflight {
 
     /// Whether the person may move devices to another owner.
     pub fn may_transfer(&self) -> May {
-        May::transfer(&self.rights, self.template.enabled)
+        match self.way {
+            Some(_) => May::NotFromHere,
+            None => May::transfer(&self.rights, self.template.enabled),
+        }
     }
 }
 
@@ -232,12 +285,12 @@ pub trait Cloud: Send + Sync {
         Ok(Vec::new())
     }
 
-    /// Takes values for the template's parameters, for all claims from now on; those that are not among them have the
-    /// values that they have without anybody. Nothing is taken where one is of no use.
+    /// Whether claims could be asked for with these values for the template's parameters; those that are not among
+    /// them have the values that they have without anybody.
     ///
     /// # Errors
     /// [`FillError`].
-    async fn fill(&self, values: BTreeMap<String, String>) -> Result<(), FillError> {
+    async fn check_parameters(&self, values: &BTreeMap<String, String>) -> Result<(), FillError> {
         if values.is_empty() {
             Ok(())
         } else {
@@ -245,11 +298,15 @@ pub trait Cloud: Send + Sync {
         }
     }
 
-    /// What it knows of a device.
+    /// What it knows of a device. Values for the template's parameters may decide under which name it knows it.
     ///
     /// # Errors
     /// [`CloudError`]; an unlisted device is no error but a snapshot that says so.
-    async fn snapshot(&self, serial: &Serial) -> Result<Snapshot, CloudError>;
+    async fn snapshot(
+        &self,
+        serial: &Serial,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Snapshot, CloudError>;
 
     /// Issues a claim; repeating the request yields the same claim.
     ///

@@ -1,5 +1,7 @@
 //! What a person, or a program for them, can ask the engine for: the only way down.
 
+use std::collections::BTreeMap;
+
 use commission::claim::Purpose;
 use commission::device::Serial;
 use commission::flow::{Answer, JobId};
@@ -33,6 +35,8 @@ pub struct Order {
     pub site: Option<String>,
     /// Why it is commissioned.
     pub purpose: Purpose,
+    /// Values for the template's parameters, by name.
+    pub parameters: BTreeMap<String, String>,
 }
 
 /// A request.

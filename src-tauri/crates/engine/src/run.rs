@@ -464,6 +464,7 @@ impl Driver {
             network: order.network,
             site: order.site,
             purpose: order.purpose,
+            parameters: order.parameters,
             policy: self.parts.policy.clone(),
             limits: self.parts.limits.clone(),
         };

@@ -85,10 +85,15 @@ async fn orders(
     cloud: &dyn Cloud,
     networks: &mut Networks<'_>,
 ) -> Result<Vec<Order>, Ended> {
-    for remark in setup.check_cloud(cloud).await?.remarks {
-        setup.out.warn("cloud-remark", &remark);
+    let preflight = setup.check_cloud(cloud).await?;
+    for remark in &preflight.remarks {
+        setup.out.warn("cloud-remark", remark);
     }
-    fill(cloud, &wanted.parameters).await?;
+    if let Some(way) = preflight.way {
+        setup.out.say(way.says());
+    }
+    let parameters = wanted.given.by_name()?;
+    check(cloud, &parameters).await?;
     let usual = setup.profile.usual_network(site).map(String::from);
     let mut orders = Vec::with_capacity(rows.len());
     for row in rows {
@@ -109,23 +114,15 @@ async fn orders(
             network,
             site: site.map(|site| site.name.clone()),
             purpose: wanted.purpose.into(),
+            parameters: parameters.clone(),
         });
     }
     Ok(orders)
 }
 
-/// Hands the values for the template's parameters on.
-async fn fill(cloud: &dyn Cloud, given: &[(String, String)]) -> Result<(), Ended> {
-    let mut values = BTreeMap::new();
-    for (name, value) in given {
-        if values.insert(name.clone(), value.clone()).is_some() {
-            return Err(Ended::usage(
-                format!("--parameter {name} is there twice"),
-                "Give each parameter once.",
-            ));
-        }
-    }
-    match cloud.fill(values).await {
+/// Whether the cloud takes such values for the template's parameters.
+async fn check(cloud: &dyn Cloud, parameters: &BTreeMap<String, String>) -> Result<(), Ended> {
+    match cloud.check_parameters(parameters).await {
         Ok(()) => Ok(()),
         Err(FillError::Cloud(error)) => Err(error.into()),
         Err(error) => Err(Ended::new(

@@ -1,5 +1,6 @@
 //! `fieldkey watch`: a device in the cloud, until it is seen online under exactly one identity.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use commission::device::Serial;
@@ -7,6 +8,7 @@ use commission::evidence::{Snapshot, Thing};
 use engine::ports::Cloud;
 use serde::Serialize;
 
+use crate::args;
 use crate::exit::{Ended, Exit};
 use crate::setup::Setup;
 use crate::words;
@@ -22,10 +24,16 @@ struct Line<'a> {
 }
 
 /// Watches until the device is online, or the time is over.
-pub(crate) async fn run(setup: &Setup, serial: &Serial, timeout: u32) -> Result<(), Ended> {
+pub(crate) async fn run(
+    setup: &Setup,
+    serial: &Serial,
+    timeout: u32,
+    given: &args::Given,
+) -> Result<(), Ended> {
+    let parameters = given.by_name()?;
     let signed_in = setup.signed_in().await?;
     let parts = setup.parts(&signed_in)?;
-    let watching = watch(setup, parts.cloud.as_ref(), serial);
+    let watching = watch(setup, parts.cloud.as_ref(), serial, &parameters);
     tokio::select! {
         seen = watching => seen,
         () = tokio::time::sleep(Duration::from_secs(timeout.into())) => Err(Ended::new(
@@ -38,10 +46,15 @@ pub(crate) async fn run(setup: &Setup, serial: &Serial, timeout: u32) -> Result<
     }
 }
 
-async fn watch(setup: &Setup, cloud: &dyn Cloud, serial: &Serial) -> Result<(), Ended> {
+async fn watch(
+    setup: &Setup,
+    cloud: &dyn Cloud,
+    serial: &Serial,
+    parameters: &BTreeMap<String, String>,
+) -> Result<(), Ended> {
     let mut last = None;
     loop {
-        match cloud.snapshot(serial).await {
+        match cloud.snapshot(serial, parameters).await {
             Ok(snapshot) => {
                 if last.as_ref() != Some(&snapshot) {
                     setup.out.both(

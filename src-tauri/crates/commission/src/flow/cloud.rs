@@ -332,7 +332,8 @@ impl Context {
         {
             self.lookup.attempt.ask(now);
             self.lookup.asked = Some(serial.clone());
-            self.act(Action::Snapshot(serial));
+            let parameters = self.plan.parameters.clone();
+            self.act(Action::Snapshot { serial, parameters });
             return true;
         }
         if self.retiring.attempt.is_due(now)

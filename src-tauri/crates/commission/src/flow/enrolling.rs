@@ -1,13 +1,16 @@
 //! Enrolling: the device exchanges its claim. Watched from the device while the link lives, and from the cloud, which
 //! alone decides.
 
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::time::Duration;
 
-use crate::claim::MIN_LIFE_TO_KEEP;
-use crate::evidence::{Evidence, Fact, Snapshot, Source};
+use crate::claim::{MIN_LIFE_TO_KEEP, Purpose};
+use crate::evidence::{Evidence, Fact, Snapshot, Source, Thing};
 use crate::fault::Fault;
 use crate::time::Moment;
 
+use super::cloud::Off;
 use super::context::{Context, Signal};
 use super::crediting::{Crediting, Then};
 use super::io::{Outcome, Stage};
@@ -22,8 +25,12 @@ use super::verifying::Verifying;
 pub(super) struct Enrolling {
     status: Status,
     deadline: Moment,
-    /// What the device gave as its trouble last.
+    /// What the device gave as its trouble last, unless it has come further since.
     trouble: Option<Fault>,
+    /// The cloud showed that a device that enrols itself has a new credential in place of those that it had.
+    replaced: bool,
+    /// The registration of such a device as it was looked at last.
+    seen: Option<Thing>,
 }
 
 impl Enrolling {
@@ -55,6 +62,8 @@ impl Enrolling {
             status,
             deadline,
             trouble: None,
+            replaced: false,
+            seen: None,
         }
         .advance(cx)
     }
@@ -74,6 +83,7 @@ impl Enrolling {
             }
             Some(Said::Unreachable(reason)) => self.trouble = Some(Fault::CloudUnreachableFromDevice(reason)),
             Some(Said::Expired) => cx.discard_claim(),
+            Some(Said::Further) => self.trouble = None,
             None => {}
         }
         if tick && cx.now >= self.deadline {
@@ -143,26 +153,50 @@ impl Enrolling {
     }
 
     fn overdue(self, cx: &mut Context) -> State {
+        let seen = self.seen.as_ref();
+        let online = seen.is_some_and(|thing| is_back(cx.before.as_ref(), thing));
+        let active = seen.map_or(0, |thing| thing.active().count());
         let unseen = (cx.plain && cx.joined).then_some(Fault::NotSeenOnline);
-        let fault = self
-            .trouble
-            .or(unseen)
-            .or_else(|| cx.watch.trouble())
-            .unwrap_or(Fault::EnrolTimeout);
+        let fault = if online && active > 1 {
+            Fault::ActiveCredentials(active)
+        } else {
+            // A refusal is behind a device that the cloud has registered since.
+            self.trouble
+                .filter(|trouble| !(active > 0 && matches!(trouble, Fault::EnrolmentRefused { .. })))
+                .or(unseen)
+                .or_else(|| cx.watch.trouble())
+                .unwrap_or(Fault::EnrolTimeout)
+        };
         Undoing::enter(cx, fault)
     }
 
     /// A device that has a credential of its own is done once the cloud shows it online anew with that one, which for one
     /// that enrols itself may be new to the cloud.
-    fn advance_plain(self, cx: &mut Context) -> State {
+    fn advance_plain(mut self, cx: &mut Context) -> State {
         let Some(serial) = cx.serial().cloned() else {
             return State::Enrolling(self);
         };
         let shown = match cx.known(&serial) {
             None => return State::Enrolling(self),
-            Some(shown) => shown.ok(),
+            Some(shown) => shown.ok().and_then(|shown| shown.thing),
         };
-        let back = shown.and_then(|shown| came_back(cx.before.as_ref(), &shown));
+        self.seen = shown.clone().or(self.seen);
+        // Rule 4: one that got a new credential on a service visit works with it, so the old ones go off.
+        if cx.plan.purpose == Purpose::Service
+            && let Some(thing) = &shown
+            && !self.replaced
+            && let Some(earlier) = replaced(cx.before.as_ref(), thing)
+        {
+            self.replaced = true;
+            cx.off.thing = Some(thing.name.clone());
+            cx.off.earlier = earlier;
+        }
+        match cx.switch_off() {
+            Off::All => {}
+            Off::Waiting => return State::Enrolling(self),
+            Off::Failed(fault) => return Undoing::enter(cx, fault),
+        }
+        let back = shown.and_then(|thing| came_back(cx.before.as_ref(), &thing));
         let Some((thing, principal)) = back else {
             cx.look_up_again(&serial);
             return State::Enrolling(self);
@@ -194,17 +228,31 @@ impl Enrolling {
     }
 }
 
-/// Name and credential of a device that connected since, with its only active credential.
-fn came_back(
-    before: Option<&Snapshot>,
-    now: &Snapshot,
-) -> Option<(alloc::string::String, alloc::string::String)> {
-    let thing = now.thing.as_ref().filter(|thing| thing.connected == Some(true))?;
+/// Whether the device is online by a connection that it made since.
+fn is_back(before: Option<&Snapshot>, now: &Thing) -> bool {
     let earlier = before.and_then(|before| before.thing.as_ref());
-    let since = thing.connected_at?;
-    let anew = earlier.is_none_or(|earlier| earlier.connected_at.is_none_or(|at| since > at));
+    let anew = |since| earlier.is_none_or(|earlier| earlier.connected_at.is_none_or(|at| since > at));
+    now.connected == Some(true) && now.connected_at.is_some_and(anew)
+}
+
+/// Name and credential of a device that connected since, with its only active credential.
+fn came_back(before: Option<&Snapshot>, thing: &Thing) -> Option<(String, String)> {
     let mut active = thing.active();
     let only = active.next()?.id.clone();
     let fits = thing.connected_principal.as_ref() == Some(&only) && active.next().is_none();
-    (anew && fits).then(|| (thing.name.clone(), only))
+    (is_back(before, thing) && fits).then(|| (thing.name.clone(), only))
+}
+
+/// Credentials that were active before and still are, of a device that came back with one that was not there then.
+fn replaced(before: Option<&Snapshot>, thing: &Thing) -> Option<Vec<String>> {
+    let earlier = before.and_then(|before| before.thing.as_ref())?;
+    let was_there = |id: &String| earlier.principals.iter().any(|own| own.id == *id);
+    let new = thing.connected_principal.as_ref().filter(|id| !was_there(id))?;
+    let works = is_back(before, thing) && thing.active().any(|own| own.id == *new);
+    let mut old = thing
+        .active()
+        .map(|own| own.id.clone())
+        .filter(was_there)
+        .peekable();
+    (works && old.peek().is_some()).then(|| old.collect())
 }

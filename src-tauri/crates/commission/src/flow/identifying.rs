@@ -198,6 +198,9 @@ fn permit(cx: &Context, serial: &Serial, snapshot: &Snapshot) -> Result<(), Faul
     {
         return Err(Fault::CloneSuspected(name()));
     }
+    if snapshot.self_enrolling && cx.plan.purpose == Purpose::Transfer {
+        return Err(Fault::EnrolsItself);
+    }
     if snapshot.owner == Owner::Other && cx.plan.purpose != Purpose::Transfer {
         return Err(Fault::OwnedByOther);
     }

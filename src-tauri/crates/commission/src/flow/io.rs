@@ -1,5 +1,6 @@
 //! What goes into the flow and what comes out of it.
 
+use alloc::collections::BTreeMap;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -74,6 +75,9 @@ pub struct Plan {
     pub site: Option<String>,
     /// Why it is commissioned.
     pub purpose: Purpose,
+    /// Values for the cloud's template that whoever commissions gave, by the parameter's name. They belong to the job: what
+    /// is given for other devices meanwhile changes nothing here.
+    pub parameters: BTreeMap<String, String>,
     /// What the organisation allows.
     pub policy: Policy,
     /// How long things may take.
@@ -181,7 +185,12 @@ pub enum Action {
     /// Check a proof of identity: signature, certificate chain, dates.
     CheckIdentity(IdentityProof),
     /// Ask the cloud what it knows of the device.
-    Snapshot(Serial),
+    Snapshot {
+        /// Which.
+        serial: Serial,
+        /// Values for the cloud's template, which may decide under which name it knows the device.
+        parameters: BTreeMap<String, String>,
+    },
     /// Ask for a claim.
     Issue(ClaimRequest),
     /// Look at the enrolment; may take up to twenty seconds, since the cloud answers when there is news.
@@ -356,6 +365,9 @@ pub enum Step {
         /// The site, where one is named. Entries of before there were sites lack it.
         #[serde(default)]
         site: Option<String>,
+        /// Values for the cloud's template, where a person gave some.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        parameters: BTreeMap<String, String>,
     },
     /// The device is about to be linked.
     Linking,
@@ -451,6 +463,7 @@ impl Step {
             serial: plan.serial.clone(),
             purpose: plan.purpose,
             site: plan.site.clone(),
+            parameters: plan.parameters.clone(),
         }
     }
 }

@@ -137,6 +137,7 @@ impl Context {
             idempotency,
             accepts: ANY_FORM.to_vec(),
             purpose: self.plan.purpose,
+            parameters: self.plan.parameters.clone(),
         };
         let mut attempt = Attempt::default();
         attempt.want();
@@ -311,6 +312,7 @@ impl Context {
             idempotency,
             accepts: self.capabilities.claims.clone(),
             purpose: self.plan.purpose,
+            parameters: self.plan.parameters.clone(),
         };
         let mut attempt = Attempt::default();
         attempt.ask(self.now);

@@ -34,6 +34,8 @@ pub(super) enum Said {
     Unreachable(String),
     /// Its claim is dead.
     Expired,
+    /// It came further, so that what was in its way is behind it.
+    Further,
 }
 
 impl Status {
@@ -143,7 +145,7 @@ impl Status {
             }
         };
         cx.tell(fact, Source::Device);
-        None
+        Some(Said::Further)
     }
 }
 

@@ -218,7 +218,7 @@ impl Cloud for Broker {
         })
     }
 
-    async fn snapshot(&self, serial: &Serial) -> Result<Snapshot, CloudError> {
+    async fn snapshot(&self, serial: &Serial, _: &BTreeMap<String, String>) -> Result<Snapshot, CloudError> {
         let url = self.at(&["devices", serial.as_str()])?;
         let (device, _): (DeviceAnswer, _) = self.get(&url, REQUEST_TIME).await?;
         device.snapshot(serial).map_err(CloudError::Nonsense)
@@ -354,6 +354,7 @@ mod tests {
             idempotency: Uuid::from_u128(7),
             accepts: vec![ClaimForm::PublicKey],
             purpose: Purpose::New,
+            parameters: BTreeMap::new(),
         }
     }
 

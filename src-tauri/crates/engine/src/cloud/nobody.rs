@@ -1,6 +1,8 @@
 //! The cloud where none is needed: it answers that nobody is signed in.
 
 use crate::ports::{Cloud, Preflight};
+use std::collections::BTreeMap;
+
 use async_trait::async_trait;
 use commission::claim::{Claim, ClaimId, ClaimRequest, CleanupHandle};
 use commission::device::Serial;
@@ -17,7 +19,7 @@ impl Cloud for Nobody {
         Err(CloudError::SignedOut)
     }
 
-    async fn snapshot(&self, _: &Serial) -> Result<Snapshot, CloudError> {
+    async fn snapshot(&self, _: &Serial, _: &BTreeMap<String, String>) -> Result<Snapshot, CloudError> {
         Err(CloudError::SignedOut)
     }
 

@@ -96,26 +96,21 @@ impl Worker {
                 network: None,
                 site: site.clone(),
                 purpose,
+                parameters: parameters.clone(),
             };
             wanted.push((order, source));
         }
         let Some(cloud) = self.office.as_ref().map(|office| Arc::clone(&office.cloud)) else {
             return;
         };
-        if let Some(Ok(preflight)) = &mut self.preflight {
-            for field in &mut preflight.form {
-                if let Some(value) = parameters.get(&field.name) {
-                    field.value.clone_from(value);
-                }
-            }
-        }
         let (vault, profile) = (Arc::clone(&self.parts.vault), self.profile_name());
+        let generation = self.generation;
         self.later(async move {
-            if let Err(error) = cloud.fill(parameters).await {
+            if let Err(error) = cloud.check_parameters(&parameters).await {
                 return Wake::Failed(unfilled(&error));
             }
             match complete(vault.as_ref(), &profile, wanted).await {
-                Ok(orders) => Wake::Ordered(orders),
+                Ok(orders) => Wake::Ordered(generation, orders, parameters),
                 Err(failure) => Wake::Failed(failure),
             }
         });
@@ -149,6 +144,19 @@ impl Worker {
     fn of_site(&self, ssid: String) -> Source {
         let (hidden, open) = self.known_network(&ssid).unwrap_or_default();
         Source::Site { ssid, hidden, open }
+    }
+
+    /// Orders that somebody gave, who may have signed out meanwhile, with the values that the next form begins with.
+    pub(super) fn ordered_by(
+        &mut self,
+        generation: u64,
+        orders: Vec<(JobId, Ordered)>,
+        parameters: BTreeMap<String, String>,
+    ) {
+        if generation == self.generation && matches!(self.who, Who::Somebody(_)) {
+            self.given = parameters;
+        }
+        self.ordered(orders);
     }
 
     pub(super) fn ordered(&mut self, orders: Vec<(JobId, Ordered)>) {

@@ -245,6 +245,8 @@ impl Worker {
                 claim_seconds: u32::try_from(preflight.claim_life.as_secs()).ok(),
                 clock_ahead: Some(preflight.clock_ahead),
                 form: preflight.form.clone(),
+                given: self.given.clone(),
+                way: preflight.way,
                 remarks: u32::try_from(preflight.remarks.len()).unwrap_or(u32::MAX),
                 failure: None,
             },
@@ -267,6 +269,7 @@ fn right(may: May) -> RightView {
         May::Yes => RightView::Granted,
         May::RoleLacksRight => RightView::Lacking,
         May::TemplateOff => RightView::TemplateOff,
+        May::NotFromHere => RightView::NotFromHere,
     }
 }
 

@@ -108,6 +108,7 @@ impl Worker {
     fn work_for(&mut self, profile: Profile) {
         self.generation += 1;
         (self.preflight, self.preflight_at) = (None, None);
+        self.given.clear();
         self.networks.clear();
         let organisation = Organisation::new(Arc::new(profile), Arc::clone(&self.parts.clock));
         let sign_in = organisation.sign_in(Arc::clone(&self.parts.vault));
@@ -230,6 +231,7 @@ impl Worker {
     async fn begin(&mut self, session: Session) {
         self.who = Who::Somebody(session);
         self.preflight = None;
+        self.given.clear();
         self.look_at_networks();
         self.ask_cloud();
         self.reopen_engine().await;
@@ -271,6 +273,7 @@ impl Worker {
             (Who::Somebody(_), None) => {
                 self.who = Who::Nobody(Some(failure(&SignInError::SignedOut)));
                 self.preflight = None;
+                self.given.clear();
                 self.reopen_engine().await;
             }
             _ => {}
@@ -293,6 +296,7 @@ impl Worker {
         self.generation += 1;
         self.who = Who::Nobody(None);
         self.preflight = None;
+        self.given.clear();
         self.later(async move { Wake::SignedOut(sign_in.sign_out().await) });
         self.open_engine().await;
     }

@@ -4,6 +4,8 @@
 //! Times named `…_ms` are milliseconds on the engine's monotonic clock, of which `now_ms` tells the present; `at` is
 //! seconds since 1970-01-01 UTC.
 
+use std::collections::BTreeMap;
+
 use commission::device::DialectKind;
 use commission::flow::JobId;
 use commission::gatt::PeripheralId;
@@ -12,7 +14,7 @@ use serde::Serialize;
 use super::request::{JournalFilter, JournalOutcome, Settings};
 use crate::doctor::Finding;
 use crate::failure::Failure;
-use crate::ports::FormField;
+use crate::ports::{FormField, OwnWay};
 use crate::view::JobView;
 
 /// Everything.
@@ -190,6 +192,8 @@ pub enum RightView {
     Lacking,
     /// The cloud's provisioning template is switched off.
     TemplateOff,
+    /// Devices enrol by themselves there, so that it cannot be done from here.
+    NotFromHere,
 }
 
 /// Bluetooth.
@@ -236,6 +240,10 @@ pub struct CloudView {
     pub remarks: u32,
     /// The template's parameters that whoever commissions may give.
     pub form: Vec<FormField>,
+    /// What this person gave for them last.
+    pub given: BTreeMap<String, String>,
+    /// How devices come to their identity, where they do so by themselves.
+    pub way: Option<OwnWay>,
     /// Why it cannot be used.
     pub failure: Option<Failure>,
 }

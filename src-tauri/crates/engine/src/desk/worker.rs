@@ -44,7 +44,8 @@ pub(super) enum Wake {
     Preflight(u64, Result<Preflight, CloudError>),
     Adapters(Vec<Adapter>),
     Networks(u64, Vec<NetworkView>),
-    Ordered(Vec<(JobId, Ordered)>),
+    /// By which sign-in, and with which values for the template's parameters.
+    Ordered(u64, Vec<(JobId, Ordered)>, BTreeMap<String, String>),
     Remembered(Result<KnownNetwork, Failure>),
     Forgot(String, Result<(), VaultError>),
     Past(Past),
@@ -73,6 +74,8 @@ pub(super) struct Worker {
     pub(super) wanted_listening: bool,
     pub(super) adapters: Vec<Adapter>,
     pub(super) labels: BTreeMap<String, Known>,
+    /// What the person who is signed in gave for the template's parameters last.
+    pub(super) given: BTreeMap<String, String>,
     pub(super) typed: BTreeMap<PeripheralId, Label>,
     pub(super) orders: BTreeMap<JobId, Order>,
     /// Jobs that have ended and that the person has taken off the list.
@@ -116,6 +119,7 @@ impl Worker {
             wanted_listening: true,
             adapters: Vec::new(),
             labels: BTreeMap::new(),
+            given: BTreeMap::new(),
             typed: BTreeMap::new(),
             orders: BTreeMap::new(),
             cleared: BTreeSet::new(),
@@ -281,7 +285,7 @@ impl Worker {
                     self.networks = networks;
                 }
             }
-            Wake::Ordered(orders) => self.ordered(orders),
+            Wake::Ordered(by, orders, parameters) => self.ordered_by(by, orders, parameters),
             Wake::Remembered(Ok(network)) => {
                 self.kept.remember(network);
                 self.keep_settings();

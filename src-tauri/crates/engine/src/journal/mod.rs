@@ -201,6 +201,7 @@ mod tests {
             serial: None,
             purpose: Purpose::New,
             site: site.map(str::to_owned),
+            parameters: std::collections::BTreeMap::new(),
         }
     }
 

@@ -53,9 +53,9 @@ impl Driver {
     fn ask_cloud(&self, job: JobId, action: Action) {
         let cloud = Arc::clone(&self.parts.cloud);
         match action {
-            Action::Snapshot(serial) => {
-                self.later(job, async move { Input::Snapshot(cloud.snapshot(&serial).await) });
-            }
+            Action::Snapshot { serial, parameters } => self.later(job, async move {
+                Input::Snapshot(cloud.snapshot(&serial, &parameters).await)
+            }),
             Action::Issue(request) => {
                 self.later(job, async move { Input::Issued(cloud.issue(&request).await) });
             }

@@ -66,6 +66,7 @@ impl Driver {
                 serial,
                 purpose,
                 site,
+                parameters,
             } => Some((
                 peripheral.clone(),
                 name.clone(),
@@ -73,10 +74,11 @@ impl Driver {
                 serial.clone(),
                 *purpose,
                 site.clone(),
+                parameters.clone(),
             )),
             _ => None,
         });
-        let Some((peripheral, name, dialect, serial, purpose, site)) = started else {
+        let Some((peripheral, name, dialect, serial, purpose, site, parameters)) = started else {
             self.show_not_begun(job, &Fault::Journal("it has no such job".into()), false);
             return;
         };
@@ -107,6 +109,7 @@ impl Driver {
             network: None,
             site,
             purpose,
+            parameters,
             policy: self.parts.policy.clone(),
             limits: self.parts.limits.clone(),
         };

@@ -118,6 +118,7 @@ impl Journal for Forgetful {
                 serial: None,
                 purpose: Purpose::New,
                 site: None,
+                parameters: BTreeMap::new(),
             },
         });
         Ok(entry.into_iter().collect())
@@ -224,6 +225,7 @@ impl Bench {
             username: None,
             network: None,
             site: Some("Hall 3".into()),
+            parameters: BTreeMap::new(),
             purpose: Purpose::New,
         };
         self.engine

@@ -21,6 +21,8 @@ const SECONDS: (u32, u32) = (900, 43_200);
 const USUAL_SECONDS: u32 = 3600;
 /// Longest name of a provisioning template.
 const LONGEST_TEMPLATE: usize = 36;
+/// Longest value of a parameter, in characters.
+const LONGEST_VALUE: usize = 800;
 /// Longest name of a thing.
 const LONGEST_THING: usize = 128;
 /// What stands for the serial number in the pattern of a thing's name.
@@ -46,6 +48,8 @@ pub struct AwsSettings {
     pub ca: Option<String>,
     /// Values for the template's parameters, unless whoever commissions gives others.
     pub parameters: BTreeMap<String, String>,
+    /// Parameters that the device's firmware or the account's hook supplies, so that nobody is asked for them.
+    pub supplied_parameters: Vec<String>,
     /// How a sign-in becomes AWS keys.
     pub credentials: AwsCredentials,
     /// Where AWS is reached instead of at its own addresses.
@@ -188,6 +192,8 @@ pub(super) struct RawAws {
     ca: Option<String>,
     #[serde(default)]
     parameters: BTreeMap<String, String>,
+    #[serde(default)]
+    supplied_parameters: Vec<String>,
     credentials: RawCredentials,
     #[serde(default)]
     endpoints: RawEndpoints,
@@ -214,6 +220,7 @@ struct RawEndpoints {
 impl<'t> Check<'_, 't> {
     pub(super) fn aws(&self, value: Spanned<DeValue<'t>>) -> Result<AwsSettings, ProfileError> {
         let raw: RawAws = self.document.read_value(value)?;
+        self.parameters(&raw)?;
         self.matches(
             "cloud.region",
             is_region(&raw.region),
@@ -268,7 +275,29 @@ impl<'t> Check<'_, 't> {
             device_endpoint: device_endpoint.flatten(),
             ca: raw.ca,
             parameters: raw.parameters,
+            supplied_parameters: raw.supplied_parameters,
         })
+    }
+
+    fn parameters(&self, raw: &RawAws) -> Result<(), ProfileError> {
+        let strategy = raw.strategy;
+        for (path, empty) in [
+            ("cloud.parameters", raw.parameters.is_empty()),
+            ("cloud.supplied_parameters", raw.supplied_parameters.is_empty()),
+        ] {
+            if strategy.is_self_enrolling() && !empty {
+                return self.fail(path, ProfileProblem::NoParameters);
+            }
+        }
+        for (name, value) in &raw.parameters {
+            let sound = (1..=LONGEST_VALUE).contains(&value.chars().count());
+            self.matches(
+                &format!("cloud.parameters.{name}"),
+                sound && !value.chars().any(char::is_control),
+                "a value of 1 to 800 characters, in one line",
+            )?;
+        }
+        Ok(())
     }
 
     fn credentials(&self, raw: RawCredentials) -> Result<AwsCredentials, ProfileError> {
@@ -534,6 +563,28 @@ iot = "https://localhost:8443"
         assert_eq!(
             refusal("seconds = 900", "minutes = 15").1,
             "cloud.credentials.minutes"
+        );
+    }
+
+    #[test]
+    fn values_for_parameters_are_checked_and_only_where_claims_come_from_here() {
+        let with = |value: &str| {
+            format!("way = \"sts\"\n[cloud.parameters]\nZone = \"{value}\"\n[cloud.credentials]")
+        };
+        let cut = WHOLE.replace("[cloud.credentials]\nway = \"sts\"", "WAY");
+        let read_with = |value: &str, more: &str| {
+            let text = cut.replace("WAY", &with(value).replacen("way = \"sts\"\n", more, 1));
+            let text = text.replace("[cloud.credentials]", "[cloud.credentials]\nway = \"sts\"");
+            Profile::parse(&text).map(|profile| profile.cloud)
+        };
+        assert!(read_with("north", "supplied_parameters = [\"Batch\"]\n").is_ok());
+        let error = read_with("", "").unwrap_err();
+        assert_eq!(error.field, "cloud.parameters.Zone");
+        assert!(matches!(error.problem, ProfileProblem::NotOfForm(_)), "{error:?}");
+        let error = read_with("north", "strategy = \"jitp\"\n").unwrap_err();
+        assert_eq!(
+            (error.field.as_str(), error.problem),
+            ("cloud.parameters", ProfileProblem::NoParameters)
         );
     }
 

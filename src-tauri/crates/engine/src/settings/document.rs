@@ -135,6 +135,9 @@ pub enum ProfileProblem {
         /// The way that the file names.
         way: String,
     },
+    /// Parameters of a template for devices that get no claim from here.
+    #[error("only with strategy = \"trusted-user\" are parameters given from here; take this out")]
+    NoParameters,
     /// A number out of its range.
     #[error("this must be from {least} to {most}")]
     Range {

@@ -221,7 +221,7 @@ impl Site {
     pub(super) fn answer_cloud(&mut self, job: JobId, action: Action) {
         self.live();
         let call = match &action {
-            Action::Snapshot(_) => Call::Snapshot,
+            Action::Snapshot { .. } => Call::Snapshot,
             Action::Issue(_) => Call::Issue,
             Action::Retire(_) => Call::Retire,
             Action::Deactivate { .. } => Call::Deactivate,
@@ -252,7 +252,7 @@ impl Site {
             return self.pass(Coming::Input(job, 0, input));
         }
         let input = match action {
-            Action::Snapshot(serial) => {
+            Action::Snapshot { serial, .. } => {
                 let snapshot = self.cloud.snapshots.get(&serial).cloned();
                 let mut snapshot = snapshot.unwrap_or(Snapshot {
                     known: false,

@@ -1,6 +1,7 @@
 //! The journal of an earlier run, read as the case that needs more care.
 
 use alloc::borrow::ToOwned;
+use alloc::collections::BTreeMap;
 use alloc::format;
 use alloc::string::String;
 use alloc::vec;
@@ -136,6 +137,7 @@ fn journey() -> Vec<Step> {
             serial: Some(serial()),
             purpose: Purpose::Service,
             site: None,
+            parameters: BTreeMap::new(),
         },
         Step::Linking,
         Step::Identified {

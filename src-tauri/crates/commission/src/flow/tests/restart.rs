@@ -549,5 +549,5 @@ fn a_job_runs_without_a_batch() {
         "nothing happens before it is written down"
     );
     job.handle(Input::Recorded, now, &mut entropy);
-    assert!(matches!(job.poll_action(), Some(Action::Snapshot(_))) || job.poll_timeout().is_some());
+    assert!(matches!(job.poll_action(), Some(Action::Snapshot { .. })) || job.poll_timeout().is_some());
 }

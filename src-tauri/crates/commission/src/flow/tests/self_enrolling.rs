@@ -3,6 +3,8 @@
 use alloc::vec;
 
 use super::sim::*;
+use crate::claim::Purpose;
+use crate::dialect::{Enrol, Report};
 use crate::evidence::{Fact, Owner, Principal, PrincipalStatus, Snapshot, Thing};
 use crate::fault::Fault;
 use crate::flow::*;
@@ -110,6 +112,137 @@ fn one_that_is_registered_and_never_seen_online_is_unknown_and_not_done() {
     assert!(site.cloud.issued.is_empty());
 }
 
+/// The cloud has given it another certificate in place of the one that it came with, which stays active beside it.
+fn registers_anew(site: &mut Site, online: bool) {
+    let at = unix(site.now);
+    let thing = site.cloud.things.get_mut("FK-0001").unwrap();
+    if thing.principals.iter().all(|own| own.id != "fresh") {
+        thing.principals.push(Principal {
+            id: "fresh".into(),
+            status: PrincipalStatus::Active,
+        });
+    }
+    if online {
+        thing.connected = Some(true);
+        thing.connected_at = Some(at);
+        thing.connected_principal = Some("fresh".into());
+    }
+}
+
+#[test]
+fn a_new_credential_on_a_service_visit_puts_the_old_one_off_once_it_works() {
+    let (mut site, mut plan, device) = site();
+    plan.purpose = Purpose::Service;
+    registers(&mut site, false);
+    site.start(plan, device);
+    site.run_while(|site| count_of(site, Kind::JoinStatus) < 8);
+    registers_anew(&mut site, false);
+    let later = site.now + secs(20);
+    site.run_while(|site| site.now < later);
+    let active = |site: &Site| site.cloud.things["FK-0001"].active().count();
+    assert_eq!(
+        active(&site),
+        2,
+        "the old one stays until the new one is seen online"
+    );
+    registers_anew(&mut site, true);
+    let outcome = Outcome::Done {
+        thing: Some("FK-0001".into()),
+        principal: "fresh".into(),
+    };
+    assert_eq!(site.run(), outcome);
+    assert_eq!(active(&site), 1);
+}
+
+#[test]
+fn a_service_visit_without_a_new_credential_puts_nothing_off() {
+    let (mut site, mut plan, device) = site();
+    plan.purpose = Purpose::Service;
+    registers(&mut site, false);
+    site.start(plan, device);
+    site.run_while(|site| count_of(site, Kind::JoinStatus) < 8);
+    registers(&mut site, true);
+    assert_eq!(site.run(), enrolled());
+    assert_eq!(site.cloud.things["FK-0001"].active().count(), 1);
+}
+
+#[test]
+fn two_active_credentials_on_a_first_visit_are_named_and_left_to_people() {
+    let (mut site, plan, device) = site();
+    registers(&mut site, false);
+    site.start(plan, device);
+    site.run_while(|site| count_of(site, Kind::JoinStatus) < 8);
+    registers_anew(&mut site, true);
+    let (stage, fault) = (Stage::Enrolling, Fault::ActiveCredentials(2));
+    assert_eq!(site.run(), Outcome::Unknown { stage, fault });
+    assert_eq!(site.cloud.things["FK-0001"].active().count(), 2);
+}
+
+#[test]
+fn it_cannot_be_moved_to_another_owner_from_here() {
+    let (mut site, mut plan, device) = site();
+    plan.purpose = Purpose::Transfer;
+    site.start(plan, device);
+    let outcome = site.run();
+    assert!(
+        matches!(
+            &outcome,
+            Outcome::Failed {
+                fault: Fault::EnrolsItself,
+                undone: true,
+                ..
+            }
+        ),
+        "{outcome:?}"
+    );
+    assert_eq!(
+        count(&mut site, Kind::SetNetwork),
+        0,
+        "its settings are as they were"
+    );
+}
+
+#[test]
+fn what_it_said_to_be_in_its_way_is_told_unless_it_came_further() {
+    let refused = || Enrol::Refused {
+        code: "HookRefused".into(),
+        message: "no".into(),
+    };
+    let unreachable = || Enrol::Unreachable { reason: "dns".into() };
+    let registered = || Enrol::Registered {
+        thing: None,
+        principal: "factory".into(),
+    };
+    let told = Fault::EnrolmentRefused {
+        code: "HookRefused".into(),
+        message: "no".into(),
+    };
+    let cut_off = Fault::CloudUnreachableFromDevice("dns".into());
+    for (says, in_registry, fault) in [
+        (vec![refused()], false, told),
+        (vec![refused()], true, Fault::NotSeenOnline),
+        (vec![unreachable()], false, cut_off.clone()),
+        (vec![unreachable()], true, cut_off),
+        (vec![unreachable(), registered()], true, Fault::NotSeenOnline),
+        (vec![refused(), registered()], false, Fault::NotSeenOnline),
+    ] {
+        let (mut site, plan, mut device) = site();
+        device.auto_stop = false;
+        let case = alloc::format!("{says:?}, registered: {in_registry}");
+        let says = says.into_iter();
+        device
+            .instead
+            .extend(says.map(|says| (Kind::EnrolStatus, Report::Enrol(says))));
+        site.start(plan, device);
+        site.run_while(|site| !site.posts.values().all(|post| post.device.joined_at.is_some()));
+        if in_registry {
+            registers(&mut site, false);
+        }
+        let stage = Stage::Enrolling;
+        assert_eq!(site.run(), Outcome::Unknown { stage, fault }, "{case}");
+    }
+}
+
 #[test]
 fn a_wrong_passphrase_is_corrected_on_the_same_link_with_no_claim_either() {
     let (mut site, mut plan, mut device) = site();
@@ -152,6 +285,47 @@ fn after_a_restart_it_is_watched_on_and_gets_no_claim_at_any_moment() {
             assert_eq!(site.run(), enrolled(), "after {steps} steps");
         }
         assert!(site.cloud.issued.is_empty(), "after {steps} steps");
+    }
+    assert!(joined > 0 && steps > joined, "{steps} steps, {joined} joined");
+}
+
+#[test]
+fn after_a_restart_on_a_service_visit_the_old_credential_alone_goes_off() {
+    let (mut steps, mut joined) = (0, 0);
+    loop {
+        let (mut site, mut plan, device) = site();
+        plan.purpose = Purpose::Service;
+        registers(&mut site, false);
+        site.start(plan.clone(), device);
+        for _ in 0..steps {
+            site.step();
+            if site.post().device.joined_at.is_some() {
+                registers_anew(&mut site, true);
+            }
+        }
+        steps += 1;
+        site.crash(true);
+        let remains = Remains::of(&site.post().recorded);
+        let has_joined = site.post().device.joined_at.is_some();
+        if has_joined && remains.is_empty() {
+            // The end stands in the journal already.
+            break;
+        }
+        joined += usize::from(has_joined);
+        site.post().device.advertises = !has_joined;
+        site.revive(plan, |plan, dialects| Job::resume(plan, remains, dialects));
+        site.run_while(|site| !site.posts.values().all(|post| post.device.joined_at.is_some()));
+        registers_anew(&mut site, true);
+        let outcome = Outcome::Done {
+            thing: Some("FK-0001".into()),
+            principal: "fresh".into(),
+        };
+        assert_eq!(site.run(), outcome, "after {steps} steps");
+        let active: vec::Vec<_> = site.cloud.things["FK-0001"].active().collect();
+        assert!(
+            matches!(active.as_slice(), [only] if only.id == "fresh"),
+            "after {steps} steps"
+        );
     }
     assert!(joined > 0 && steps > joined, "{steps} steps, {joined} joined");
 }

@@ -628,7 +628,7 @@ impl Site {
                 assert_eq!(thing.connected, Some(true), "released before it was seen online");
                 self.call(job, Call::Release, action);
             }
-            Action::Snapshot(_) => self.call(job, Call::Snapshot, action),
+            Action::Snapshot { .. } => self.call(job, Call::Snapshot, action),
             Action::Observe { .. } => self.call(job, Call::Observe, action),
         }
     }
@@ -695,6 +695,7 @@ pub(super) fn plan(number: u128, device: &Device) -> Plan {
         network: Some(network("plant", PASSPHRASE)),
         site: None,
         purpose: Purpose::New,
+        parameters: BTreeMap::new(),
         policy: Policy::default(),
         limits: Limits::default(),
     }

@@ -38,6 +38,8 @@ struct KeyPair {
 /// What a claim is for, beside what AWS answered.
 pub(super) struct Order {
     pub(super) serial: Serial,
+    /// What the device will be called in the registry, where that can be told.
+    pub(super) thing: Option<String>,
     pub(super) template: String,
     pub(super) parameters: BTreeMap<String, String>,
     pub(super) endpoint: Endpoint,
@@ -69,6 +71,7 @@ impl ClaimAnswer {
             issued_at: now,
             ends: UnixTime(ends),
             serial: order.serial,
+            thing: order.thing,
         };
         Ok(Claim {
             id: name.id(),
@@ -104,24 +107,32 @@ pub(super) struct ClaimName {
     pub(super) issued_at: UnixTime,
     pub(super) ends: UnixTime,
     pub(super) serial: Serial,
+    /// The thing's name, where the claim could tell it: values that somebody gave may be part of it.
+    pub(super) thing: Option<String>,
 }
 
 impl ClaimName {
     pub(super) fn id(&self) -> ClaimId {
-        ClaimId(format!(
+        // Neither serial numbers nor names of things have a dot.
+        let head = format!(
             "{}.{}.{}.{}",
             self.certificate, self.issued_at, self.ends, self.serial
-        ))
+        );
+        ClaimId(match &self.thing {
+            Some(thing) => format!("{head}.{thing}"),
+            None => head,
+        })
     }
 
     /// Reads a name; none where it is no name of a claim from AWS.
     pub(super) fn read(id: &ClaimId) -> Option<Self> {
-        let mut parts = id.0.splitn(4, '.');
+        let mut parts = id.0.splitn(5, '.');
         Some(Self {
             certificate: parts.next().filter(|part| is_certificate_id(part))?.to_owned(),
             issued_at: UnixTime(parts.next()?.parse().ok()?),
             ends: UnixTime(parts.next()?.parse().ok()?),
             serial: Serial::new(parts.next()?).ok()?,
+            thing: parts.next().map(str::to_owned),
         })
     }
 }
@@ -132,13 +143,16 @@ mod tests {
 
     #[test]
     fn a_claims_name_says_all_that_watching_takes_and_is_read_back() {
-        let name = ClaimName {
-            certificate: "a1".repeat(32),
-            issued_at: UnixTime(1_767_225_600),
-            ends: UnixTime(1_767_225_900),
-            serial: Serial::new("FK:7").unwrap(),
-        };
-        assert_eq!(ClaimName::read(&name.id()), Some(name));
+        for thing in [None, Some("acme-north_FK:7".to_owned())] {
+            let name = ClaimName {
+                certificate: "a1".repeat(32),
+                issued_at: UnixTime(1_767_225_600),
+                ends: UnixTime(1_767_225_900),
+                serial: Serial::new("FK:7").unwrap(),
+                thing,
+            };
+            assert_eq!(ClaimName::read(&name.id()), Some(name));
+        }
         for odd in ["", "clm_1", "a.b.c.d", &format!("{}.1.2", "a1".repeat(32))] {
             assert_eq!(ClaimName::read(&ClaimId(odd.into())), None, "{odd}");
         }

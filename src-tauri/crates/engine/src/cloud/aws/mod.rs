@@ -63,7 +63,7 @@ use self::template::{Plan, USUAL_SERIAL, Values};
 use self::watch::{Before, Look};
 use self::wire::{Wire, content};
 use crate::cloud::http::Exchange;
-use crate::ports::{Clock, Cloud, FillError, Preflight, Template};
+use crate::ports::{Clock, Cloud, FieldRule, FillError, OwnWay, Preflight, Template};
 use crate::settings::{AwsSettings, Strategy};
 
 /// Pause between looks at an enrolment: ListThingPrincipals has ten a second for a whole account.
@@ -87,8 +87,6 @@ pub struct AwsIot {
     registry: Registry,
     endpoint: tokio::sync::Mutex<Option<Endpoint>>,
     template: tokio::sync::Mutex<Option<(Moment, Option<Arc<Plan>>)>>,
-    /// Values for its parameters that somebody gave.
-    given: Mutex<Values>,
     /// Claims that live, by the key of their request. Whoever holds this issues; a repetition waits and gets the same.
     issued: tokio::sync::Mutex<BTreeMap<Uuid, Claim>>,
     seen: Mutex<Seen>,
@@ -142,7 +140,6 @@ impl AwsIot {
             wire,
             endpoint: tokio::sync::Mutex::default(),
             template: tokio::sync::Mutex::default(),
-            given: Mutex::default(),
             issued: tokio::sync::Mutex::default(),
             seen: Mutex::default(),
         })
@@ -152,14 +149,13 @@ impl AwsIot {
         self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Values for the template's parameters: those of the profile, under those that somebody gave.
-    fn values(&self) -> Values {
-        let given = self.given.lock().unwrap_or_else(PoisonError::into_inner);
-        self.over(&given)
-    }
-
-    fn over(&self, given: &Values) -> Values {
-        let mut values = self.settings.parameters.clone();
+    /// Values for the template's parameters: those of the profile that it has, under those that somebody gave.
+    fn values(&self, plan: Option<&Plan>, given: &Values) -> Values {
+        let of_profile = self.settings.parameters.iter();
+        let mut values: Values = of_profile
+            .filter(|(name, _)| plan.is_none_or(|plan| plan.asks_for(name)))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
         values.extend(given.iter().map(|(name, value)| (name.clone(), value.clone())));
         values
     }
@@ -249,12 +245,15 @@ impl AwsIot {
     }
 
     /// What the device of this serial number is called in the registry; none where neither template nor profile tell.
-    async fn thing_name(&self, serial: &Serial) -> Result<Option<String>, CloudError> {
-        let by_template = self
-            .plan(false)
-            .await?
-            .and_then(|plan| plan.thing_name(serial.as_str(), &self.values()));
-        Ok(by_template.or_else(|| self.settings.thing_name(serial.as_str())))
+    async fn thing_name(&self, serial: &Serial, given: &Values) -> Result<Option<String>, CloudError> {
+        let plan = self.plan(false).await?;
+        Ok(self.thing_name_by(plan.as_deref(), serial, given))
+    }
+
+    fn thing_name_by(&self, plan: Option<&Plan>, serial: &Serial, given: &Values) -> Option<String> {
+        let by_template =
+            plan.and_then(|plan| plan.thing_name(serial.as_str(), &self.values(Some(plan), given)));
+        by_template.or_else(|| self.settings.thing_name(serial.as_str()))
     }
 
     /// A whole look at a thing; none where there is none.
@@ -336,9 +335,12 @@ impl AwsIot {
             .get(&request.serial)
             .cloned()
             .unwrap_or_default();
-        let values = self.values();
-        if let Err(error) = plan.takes(&values) {
+        let values = self.values(Some(&plan), &request.parameters);
+        if let Err(error) = plan.takes(&values, &self.settings.supplied_parameters) {
             return Err(refused("claim-refused", error.to_string()));
+        }
+        if let Some(why) = plan.unfit(request.serial.as_str(), &values) {
+            return Err(refused("claim-refused", why));
         }
         let clashes = plan.clashes(request.serial.as_str(), &values, &known.attributes);
         if !clashes.is_empty() {
@@ -355,8 +357,8 @@ impl AwsIot {
     }
 
     /// A device as the registry shows it, kept for the claim that may follow.
-    async fn known(&self, serial: &Serial) -> Result<Option<Thing>, CloudError> {
-        let Some(name) = self.thing_name(serial).await? else {
+    async fn known(&self, serial: &Serial, given: &Values) -> Result<Option<Thing>, CloudError> {
+        let Some(name) = self.thing_name(serial, given).await? else {
             return Ok(None);
         };
         let found = self.look(&name).await?;
@@ -383,21 +385,12 @@ impl AwsIot {
 }
 
 /// How devices come to their identity by this strategy, where they do so by themselves.
-fn way(strategy: Strategy) -> Option<&'static str> {
+fn way(strategy: Strategy) -> Option<OwnWay> {
     match strategy {
         Strategy::TrustedUser => None,
-        Strategy::ClaimInDevice => Some(
-            "Devices register themselves with the claim in their firmware; they get Wi-Fi alone and are watched until \
-             they are online.",
-        ),
-        Strategy::Jitp | Strategy::Jitr => Some(
-            "Devices are registered when they first connect, which AWS refuses by design; they connect again by \
-             themselves. They get Wi-Fi alone and are watched until they are online.",
-        ),
-        Strategy::Registered => Some(
-            "Devices were registered before they left their maker; they get Wi-Fi alone and are watched until they are \
-             online.",
-        ),
+        Strategy::ClaimInDevice => Some(OwnWay::SharedClaim),
+        Strategy::Jitp | Strategy::Jitr => Some(OwnWay::FirstConnection),
+        Strategy::Registered => Some(OwnWay::Beforehand),
     }
 }
 
@@ -426,6 +419,9 @@ impl Cloud for AwsIot {
             .map(|plan| plan.remarks(strategy))
             .unwrap_or_default();
         remarks.extend(remark(strategy).map(str::to_owned));
+        if let Some(plan) = &plan {
+            remarks.extend(plan.remarks_about(&self.settings.parameters, &self.settings.supplied_parameters));
+        }
         if plan.is_none() && strategy.has_template() {
             remarks.push(
                 "This person may not read the template, so that a template that is off or unfit shows only when a \
@@ -457,10 +453,12 @@ impl Cloud for AwsIot {
             server_time: self.wire.now(),
             clock_ahead: self.wire.ahead().unwrap_or(0),
             form: match plan {
-                Some(plan) if strategy == Strategy::TrustedUser => plan.form(&self.values()),
+                Some(plan) if strategy == Strategy::TrustedUser => {
+                    plan.form(&self.settings.parameters, &self.settings.supplied_parameters)
+                }
                 _ => Vec::new(),
             },
-            way: way(strategy).map(str::to_owned),
+            way: way(strategy),
             remarks,
         })
     }
@@ -469,7 +467,7 @@ impl Cloud for AwsIot {
         self.examine_rights().await
     }
 
-    async fn fill(&self, values: BTreeMap<String, String>) -> Result<(), FillError> {
+    async fn check_parameters(&self, values: &BTreeMap<String, String>) -> Result<(), FillError> {
         if self.settings.strategy != Strategy::TrustedUser {
             return if values.is_empty() {
                 Ok(())
@@ -478,19 +476,22 @@ impl Cloud for AwsIot {
             };
         }
         match self.plan(false).await? {
-            Some(plan) => plan.takes(&self.over(&values))?,
-            None => {
-                for (name, value) in &values {
-                    template::fits(name, value, false)?;
-                }
-            }
+            Some(plan) => plan.takes(
+                &self.values(Some(&plan), values),
+                &self.settings.supplied_parameters,
+            ),
+            None => values
+                .iter()
+                .try_for_each(|(name, value)| template::fits(name, value, FieldRule::Line)),
         }
-        *self.given.lock().unwrap_or_else(PoisonError::into_inner) = values;
-        Ok(())
     }
 
-    async fn snapshot(&self, serial: &Serial) -> Result<Snapshot, CloudError> {
-        let thing = self.known(serial).await?;
+    async fn snapshot(
+        &self,
+        serial: &Serial,
+        parameters: &BTreeMap<String, String>,
+    ) -> Result<Snapshot, CloudError> {
+        let thing = self.known(serial, parameters).await?;
         Ok(Snapshot {
             // AWS IoT has no maker's list; the hook decides when the device registers.
             known: true,
@@ -515,13 +516,14 @@ impl Cloud for AwsIot {
         }
         let plan = self.check(request).await?;
         let serial = request.serial.as_str();
+        let mut values = self.values(plan.as_deref(), &request.parameters);
         let order = Order {
             serial: request.serial.clone(),
+            thing: self.thing_name_by(plan.as_deref(), &request.serial, &request.parameters),
             template: self.settings.template.clone(),
             parameters: match plan {
-                Some(plan) => plan.given(serial, &self.values()),
+                Some(plan) => plan.given(serial, &values),
                 None => {
-                    let mut values = self.values();
                     values.insert(USUAL_SERIAL.to_owned(), serial.to_owned());
                     values
                 }
@@ -559,7 +561,11 @@ impl Cloud for AwsIot {
             });
         };
         self.rest(claim).await;
-        let Some(thing) = self.thing_name(&name.serial).await? else {
+        let thing = match &name.thing {
+            Some(thing) => Some(thing.clone()),
+            None => self.thing_name(&name.serial, &Values::new()).await?,
+        };
+        let Some(thing) = thing else {
             // Nothing can be seen, which proves nothing.
             return Ok(Observation {
                 next: after,

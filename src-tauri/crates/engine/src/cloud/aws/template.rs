@@ -8,11 +8,17 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use crate::ports::{FillError, FormField, TemplateParameter};
+use crate::ports::{FieldRule, FillError, FormField, TemplateParameter};
 use crate::settings::Strategy;
 
 /// Longest value of an attribute, in characters.
-const LONGEST_VALUE: usize = 800;
+pub(super) const LONGEST_VALUE: usize = 800;
+/// Longest name of a thing.
+pub(super) const LONGEST_THING: usize = 128;
+/// What an attribute's value may have beside letters and digits (AWS IoT API reference, AttributePayload).
+pub(super) const ATTRIBUTE_SIGNS: &str = "_.,@/:#=[]-";
+/// What a thing's name may have beside letters and digits.
+pub(super) const NAME_SIGNS: &str = "_:-";
 
 /// Values for parameters, by name.
 pub(super) type Values = BTreeMap<String, String>;
@@ -161,30 +167,39 @@ impl Plan {
         self.parameters.iter().filter_map(known).collect()
     }
 
-    /// The parameters that somebody may give, with their values.
-    pub(super) fn form(&self, values: &Values) -> Vec<FormField> {
-        let field = |parameter: &TemplateParameter| FormField {
-            name: parameter.name.clone(),
-            required: parameter.required,
-            value: values
-                .get(&parameter.name)
-                .or(parameter.default.as_ref())
-                .cloned()
-                .unwrap_or_default(),
+    /// The parameters that somebody may give, where the profile gives these and names those that come with the device.
+    pub(super) fn form(&self, of_profile: &Values, supplied: &[String]) -> Vec<FormField> {
+        let field = |parameter: &TemplateParameter| {
+            let usual = of_profile.get(&parameter.name).or(parameter.default.as_ref());
+            let rule = self.rule(&parameter.name);
+            FormField {
+                name: parameter.name.clone(),
+                required: usual.is_none() && !supplied.contains(&parameter.name),
+                usual: usual.cloned(),
+                rule,
+                pattern: pattern(rule),
+            }
         };
         self.open().map(field).collect()
     }
 
-    /// Whether a template like this takes such values.
-    pub(super) fn takes(&self, values: &Values) -> Result<(), FillError> {
+    /// Whether somebody may give this parameter.
+    pub(super) fn asks_for(&self, name: &str) -> bool {
+        self.open().any(|parameter| parameter.name == name)
+    }
+
+    /// Whether a template like this takes such values, where others come with the device or from the hook.
+    pub(super) fn takes(&self, values: &Values, supplied: &[String]) -> Result<(), FillError> {
         for (name, value) in values {
-            if !self.open().any(|parameter| parameter.name == *name) {
+            if !self.asks_for(name) {
                 return Err(FillError::Unknown(name.clone()));
             }
-            fits(name, value, self.is_attribute(name))?;
+            fits(name, value, self.rule(name))?;
         }
-        let lacks =
-            |parameter: &&TemplateParameter| parameter.required && !values.contains_key(&parameter.name);
+        let lacks = |parameter: &&TemplateParameter| {
+            let name = &parameter.name;
+            parameter.required && !values.contains_key(name) && !supplied.contains(name)
+        };
         let missing: Vec<String> = self
             .open()
             .filter(lacks)
@@ -204,12 +219,64 @@ impl Plan {
             .filter(|parameter| !is_serial(&parameter.name))
     }
 
-    /// Whether an attribute of the thing is just this parameter.
-    fn is_attribute(&self, name: &str) -> bool {
-        let is_it = |value: &Value| value.get("Ref").and_then(Value::as_str) == Some(name);
-        self.thing
-            .as_ref()
-            .is_some_and(|thing| thing.attributes.values().any(is_it))
+    /// What a value of this parameter has to be.
+    fn rule(&self, name: &str) -> FieldRule {
+        let Some(thing) = &self.thing else {
+            return FieldRule::Line;
+        };
+        if thing.name.as_ref().is_some_and(|made| refers(made, name)) {
+            FieldRule::Name
+        } else if thing.attributes.values().any(|made| refers(made, name)) {
+            FieldRule::Attribute
+        } else {
+            FieldRule::Line
+        }
+    }
+
+    /// What AWS would not take of what this template makes of such values; none where all is well, or not certain.
+    pub(super) fn unfit(&self, serial: &str, values: &Values) -> Option<String> {
+        let thing = self.thing.as_ref()?;
+        let given = self.given(serial, values);
+        let name = thing.name.as_ref().and_then(|name| text(name, &given));
+        if let Some(name) = name
+            && !is_of(&name, 1, LONGEST_THING, NAME_SIGNS)
+        {
+            return Some(format!(
+                "the device would be called {name:?}, and a thing's name has 1 to {LONGEST_THING} letters, digits and \
+                 signs of {NAME_SIGNS}"
+            ));
+        }
+        let mut made = thing
+            .attributes
+            .iter()
+            .filter_map(|(name, value)| Some((name, text(value, &given)?)));
+        let (name, value) = made.find(|(_, value)| !is_of(value, 0, LONGEST_VALUE, ATTRIBUTE_SIGNS))?;
+        Some(format!(
+            "the attribute {name} would be {value:?}, and an attribute has at most {LONGEST_VALUE} letters, digits and \
+             signs of {ATTRIBUTE_SIGNS}"
+        ))
+    }
+
+    /// What is odd about what the profile says of the parameters, one sentence each.
+    pub(super) fn remarks_about(&self, of_profile: &Values, supplied: &[String]) -> Vec<String> {
+        let unknown = of_profile
+            .keys()
+            .chain(supplied)
+            .filter(|name| !self.asks_for(name));
+        let unknown = unknown.map(|name| {
+            format!(
+                "The organisation profile speaks of the parameter {name}, which nobody gives to this template; take it \
+                 out of the profile."
+            )
+        });
+        let known = of_profile.iter().filter(|(name, _)| self.asks_for(name));
+        let unfit = known.filter_map(|(name, value)| {
+            let error = fits(name, value, self.rule(name)).err()?;
+            Some(format!(
+                "A value of the organisation profile is of no use: {error}."
+            ))
+        });
+        unknown.chain(unfit).collect()
     }
 
     /// The name that the template gives the thing of this serial number; none where it has no thing, or makes the name
@@ -279,9 +346,8 @@ impl Plan {
     }
 }
 
-/// Whether AWS would take this value. A parameter may be anything, an attribute of a thing may not (AWS IoT API
-/// reference, AttributePayload).
-pub(super) fn fits(name: &str, value: &str, attribute: bool) -> Result<(), FillError> {
+/// Whether AWS would take this value.
+pub(super) fn fits(name: &str, value: &str, rule: FieldRule) -> Result<(), FillError> {
     let unfit = |why| {
         Err(FillError::Unfit {
             name: name.to_owned(),
@@ -295,11 +361,53 @@ pub(super) fn fits(name: &str, value: &str, attribute: bool) -> Result<(), FillE
     if value.chars().count() > LONGEST_VALUE || value.chars().any(char::is_control) {
         return unfit("a value has at most 800 characters, in one line");
     }
-    let sound = |sign: char| sign.is_ascii_alphanumeric() || "_.,@/:#-".contains(sign);
-    if attribute && !value.chars().all(sound) {
-        return unfit("as an attribute it may have letters, digits and _ . , @ / : # - alone, and no spaces");
+    match rule {
+        FieldRule::Attribute if !is_of(value, 1, LONGEST_VALUE, ATTRIBUTE_SIGNS) => unfit(
+            "as part of an attribute it may have letters, digits and _ . , @ / : # = [ ] - alone, and no spaces",
+        ),
+        FieldRule::Name if !is_of(value, 1, LONGEST_THING, NAME_SIGNS) => unfit(
+            "as part of the device's name it may have 1 to 128 letters, digits and _ : - alone, and no spaces",
+        ),
+        _ => Ok(()),
     }
-    Ok(())
+}
+
+/// The same for a window, in the syntax of HTML's `pattern`.
+fn pattern(rule: FieldRule) -> String {
+    let class = |signs: &str| {
+        let signs: String = signs.chars().flat_map(|sign| ['\\', sign]).collect();
+        // An underscore is no sign that may be escaped.
+        format!("[A-Za-z0-9{}]", signs.replace("\\_", "_").replace("\\:", ":"))
+    };
+    match rule {
+        FieldRule::Line => format!(".{{1,{LONGEST_VALUE}}}"),
+        FieldRule::Attribute => format!("{}{{1,{LONGEST_VALUE}}}", class(ATTRIBUTE_SIGNS)),
+        FieldRule::Name => format!("{}{{1,{LONGEST_THING}}}", class(NAME_SIGNS)),
+    }
+}
+
+/// Whether a text has letters, digits and these signs alone, and is of this length.
+pub(super) fn is_of(text: &str, least: usize, most: usize, signs: &str) -> bool {
+    (least..=most).contains(&text.len())
+        && text
+            .chars()
+            .all(|sign| sign.is_ascii_alphanumeric() || signs.contains(sign))
+}
+
+/// Whether an expression of the template has this parameter somewhere in it.
+fn refers(made: &Value, parameter: &str) -> bool {
+    match made {
+        Value::Array(parts) => parts.iter().any(|part| refers(part, parameter)),
+        Value::Object(parts) => parts.iter().any(|(function, argument)| {
+            let named = argument.as_str();
+            match function.as_str() {
+                "Ref" => named == Some(parameter),
+                "Fn::Sub" => named.is_some_and(|text| text.contains(&format!("${{{parameter}}}"))),
+                _ => refers(argument, parameter),
+            }
+        }),
+        _ => false,
+    }
 }
 
 /// What an expression of the template comes to, where that is certain. A default is no certainty: the device may send
@@ -441,18 +549,18 @@ mod tests {
             .collect();
         assert_eq!(names, [("Site", false), ("Zone", true), ("device_serial", true)]);
         assert_eq!(plan.remarks(Strategy::TrustedUser), [""; 0]);
-        let form: Vec<(String, bool, String)> = plan
-            .form(&values(&[("Zone", "north")]))
-            .into_iter()
-            .map(|field| (field.name, field.required, field.value))
-            .collect();
-        assert_eq!(
-            form,
-            [
-                ("Site".to_owned(), false, "yard".to_owned()),
-                ("Zone".to_owned(), true, "north".to_owned())
-            ]
-        );
+        let form = |of_profile: &[(&str, &str)], supplied: &[String]| -> Vec<(bool, Option<String>)> {
+            let fields = plan.form(&values(of_profile), supplied);
+            fields
+                .into_iter()
+                .map(|field| (field.required, field.usual))
+                .collect()
+        };
+        let yard = (false, Some("yard".to_owned()));
+        assert_eq!(form(&[], &[]), [yard.clone(), (true, None)]);
+        assert_eq!(form(&[], &["Zone".into()]), [yard.clone(), (false, None)]);
+        let north = (false, Some("north".to_owned()));
+        assert_eq!(form(&[("Zone", "north")], &[]), [yard, north]);
         assert_eq!(plan.account.as_deref(), Some("123456789012"));
     }
 
@@ -501,8 +609,10 @@ mod tests {
             "Properties": {"ThingName": {"Ref": "SerialNumber"}, "AttributePayload": {"zone": {"Ref": "Zone"}}}
         });
         let plan = plan(&body, &parameters);
-        let takes = |given: &[(&str, &str)]| plan.takes(&values(given));
+        let takes = |given: &[(&str, &str)]| plan.takes(&values(given), &[]);
         assert_eq!(takes(&[]), Err(FillError::Missing(vec!["Zone".into()])));
+        let supplied = plan.takes(&Values::new(), &["Zone".into()]);
+        assert_eq!(supplied, Ok(()), "the device brings it along");
         assert_eq!(
             takes(&[("Zone", "n"), ("Hue", "red")]),
             Err(FillError::Unknown("Hue".into()))
@@ -524,6 +634,66 @@ mod tests {
             (given["Zone"].as_str(), given["SerialNumber"].as_str()),
             ("north-2/a", "FK-7")
         );
+    }
+
+    #[test]
+    fn what_a_value_has_to_be_follows_from_what_the_template_makes_of_it() {
+        let parameters = json!({
+            "SerialNumber": {"Type": "String"}, "Line": {"Type": "String"}, "Hall": {"Type": "String"},
+            "Zone": {"Type": "String"}, "Site": {"Type": "String"}
+        });
+        let body = json!({"Type": "AWS::IoT::Thing", "Properties": {
+            "ThingName": {"Fn::Join": ["-", ["acme", {"Ref": "Site"}, {"Ref": "SerialNumber"}]]},
+            "AttributePayload": {
+                "place": {"Fn::Sub": "hall/${Hall}"},
+                "zone": {"Fn::Select": ["0", {"Fn::Split": [",", {"Ref": "Zone"}]}]}
+            }
+        }});
+        let plan = plan(&body, &parameters);
+        let rules: Vec<(String, FieldRule)> = plan
+            .form(&Values::new(), &[])
+            .into_iter()
+            .map(|field| (field.name, field.rule))
+            .collect();
+        let expected = [
+            ("Hall", FieldRule::Attribute),
+            ("Line", FieldRule::Line),
+            ("Site", FieldRule::Name),
+            ("Zone", FieldRule::Attribute),
+        ];
+        assert_eq!(rules, expected.map(|(name, rule)| (name.to_owned(), rule)));
+        let whole = |site: &str, hall: &str| {
+            values(&[
+                ("Site", site),
+                ("Hall", hall),
+                ("Line", "any thing"),
+                ("Zone", "z"),
+            ])
+        };
+        for (given, sound) in [
+            (whole("north", "4=[a]"), true),
+            (whole("north.", "4"), false),
+            (whole("north", "4 a"), false),
+        ] {
+            assert_eq!(plan.takes(&given, &[]).is_ok(), sound, "{given:?}");
+        }
+        assert_eq!(plan.unfit("FK-7", &whole("north", "4")), None);
+        let long = plan.unfit("FK-7", &whole(&"n".repeat(120), "4")).unwrap();
+        assert!(long.contains("would be called"), "{long}");
+        let wide = plan.unfit("FK-7", &whole("north", &"4".repeat(799))).unwrap();
+        assert!(wide.contains("the attribute place"), "{wide}");
+    }
+
+    #[test]
+    fn what_the_profile_says_of_parameters_that_are_not_there_is_remarked_and_not_used() {
+        let plan = plan(&thing(&json!("x"), &json!({})), &usual());
+        let told = |of_profile: &[(&str, &str)], supplied: &[String]| {
+            plan.remarks_about(&values(of_profile), supplied)
+        };
+        assert_eq!(told(&[("Site", "pier")], &["Site".into()]), [""; 0]);
+        assert!(told(&[("Colour", "red")], &[])[0].contains("Colour"));
+        assert!(told(&[], &["Batch".into()])[0].contains("Batch"));
+        assert!(told(&[("Site", "the pier")], &[])[0].contains("no spaces"));
     }
 
     #[test]

@@ -125,6 +125,7 @@ pub(super) fn thing(look: &Look, claim: Option<(&ClaimName, &Before)>) -> Thing 
         .filter(|certificate| certificate.status == PrincipalStatus::Active);
     // The only one that may connect.
     let only = active.next().filter(|_| active.next().is_none());
+    let newest = newest(look).filter(|_| claim.is_none());
     Thing {
         name: look.thing.clone(),
         version: look.version,
@@ -140,9 +141,23 @@ pub(super) fn thing(look: &Look, claim: Option<(&ClaimName, &Before)>) -> Thing 
         connected_at: look.online.and_then(|online| online.at),
         connected_principal: fresh
             .or(only)
+            .or(newest)
             .filter(|_| connected == Some(true))
             .map(|certificate| certificate.id.clone()),
     }
+}
+
+/// The newest of several active certificates, where the device connected after it was made: one that enrols itself got it
+/// in place of the others.
+fn newest(look: &Look) -> Option<&Certificate> {
+    let at = look.online.filter(|online| online.connected)?.at?;
+    let is_active = |certificate: &&Certificate| certificate.status == PrincipalStatus::Active;
+    let active = look.certificates.iter().filter(is_active);
+    let newest = active.clone().max_by_key(|certificate| certificate.created)?;
+    let made = newest.created?;
+    let older = |other: &Certificate| other.id == newest.id || other.created.is_some_and(|at| at < made);
+    let alone = active.clone().all(older);
+    (alone && at >= made).then_some(newest)
 }
 
 #[cfg(test)]
@@ -158,6 +173,7 @@ mod tests {
             issued_at: UnixTime(ISSUED),
             ends: UnixTime(ISSUED + 300),
             serial: Serial::new("FK-7").unwrap(),
+            thing: None,
         }
     }
 
@@ -349,6 +365,14 @@ mod tests {
         assert_eq!(with(vec![old.clone()], None), None);
         let both = vec![old.clone(), certificate("n", Active, Some(ISSUED + 20))];
         assert_eq!(with(both.clone(), on), None, "either may be meant");
+        let later = Some((true, Some(ISSUED + 30)));
+        assert_eq!(
+            with(both.clone(), later).as_deref(),
+            Some("n"),
+            "it got a new one"
+        );
+        let untold = vec![certificate("o", Active, None), certificate("n", Active, Some(30))];
+        assert_eq!(with(untold, later), None, "which is newer is not known");
         let seen = look(both, Some((true, Some(ISSUED + 30))));
         let shown = thing(&seen, Some((&claim(), &before(&["o"]))));
         assert_eq!(shown.connected_principal.as_deref(), Some("n"));

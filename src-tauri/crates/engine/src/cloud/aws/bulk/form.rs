@@ -9,15 +9,16 @@ use x509_parser::pem::parse_x509_pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use super::super::lint::refs;
-use super::super::template::{USUAL_SERIAL, is_serial, parameters, text};
+use super::super::template::{
+    ATTRIBUTE_SIGNS, LONGEST_THING, LONGEST_VALUE, NAME_SIGNS, USUAL_SERIAL, is_of, is_serial, parameters,
+    text,
+};
 use crate::ports::TemplateParameter;
 
 /// Longest body of a template (StartThingRegistrationTask, `templateBody`).
 const LONGEST_BODY: usize = 10_240;
-/// Longest name of a thing (CreateThing, `thingName`).
-const LONGEST_THING: usize = 128;
-/// Longest name of an attribute, and longest value (AttributePayload).
-const LONGEST_ATTRIBUTE: (usize, usize) = (128, 800);
+/// Longest name of an attribute.
+const LONGEST_NAME: usize = 128;
 /// Attributes of a thing without a type, and with one.
 const MOST_ATTRIBUTES: (usize, usize) = (3, 50);
 
@@ -189,7 +190,7 @@ impl Form {
         };
         let all = self.complete(given);
         if let Some(name) = text(&thing.name, &all)
-            && !fits(&name, 1, LONGEST_THING, "_:-")
+            && !is_of(&name, 1, LONGEST_THING, NAME_SIGNS)
         {
             faults.push(format!(
                 "the thing would be called {}, but its name has 1 to {LONGEST_THING} letters, digits, '-', '_' or ':'",
@@ -198,14 +199,14 @@ impl Form {
         }
         for (name, value) in &thing.attributes {
             let Some(value) = text(value, &all) else { continue };
-            if !fits(&value, 0, LONGEST_ATTRIBUTE.1, "_.,@/:#=[]-") {
+            if !is_of(&value, 0, LONGEST_VALUE, ATTRIBUTE_SIGNS) {
                 faults.push(format!(
-                    "the attribute {name} would be {}, but it has at most {} letters, digits and signs of _.,@/:#=[]-",
+                    "the attribute {name} would be {}, but it has at most {} letters, digits and signs of {ATTRIBUTE_SIGNS}",
                     shown(&value),
-                    LONGEST_ATTRIBUTE.1
+                    LONGEST_VALUE
                 ));
             }
-            if !fits(name, 1, LONGEST_ATTRIBUTE.0, "_.,@/:#-") {
+            if !is_of(name, 1, LONGEST_NAME, "_.,@/:#-") {
                 faults.push(format!(
                     "no attribute can be called {}; correct the template",
                     shown(name)
@@ -247,13 +248,6 @@ impl Thing {
         }
         Ok(Self { name, attributes })
     }
-}
-
-fn fits(text: &str, least: usize, most: usize, signs: &str) -> bool {
-    (least..=most).contains(&text.len())
-        && text
-            .chars()
-            .all(|sign| sign.is_ascii_alphanumeric() || signs.contains(sign))
 }
 
 /// As much of a text as a sentence bears.

@@ -65,7 +65,7 @@ pub(super) async fn visit(bench: &Bench) {
             &json!({}),
         );
     bench.aws.preflight().await.unwrap();
-    bench.aws.snapshot(&serial()).await.unwrap();
+    bench.aws.snapshot(&serial(), &NONE).await.unwrap();
     let claim = bench.aws.issue(&order(Purpose::Service)).await.unwrap();
     bench.aws.observe(&claim.id, 0).await.unwrap();
     bench.aws.deactivate("FK-7", OLD).await.unwrap();

@@ -119,7 +119,7 @@ async fn what_would_fail_at_the_device_is_refused_before_a_claim_is_spent() {
         )
         .answers(&path, 200, &told)
         .answers(INDEX, 200, &json!({"connected": false}));
-    clash.aws.snapshot(&serial()).await.unwrap();
+    clash.aws.snapshot(&serial(), &NONE).await.unwrap();
     let error = clash.aws.issue(&order(Purpose::Service)).await.unwrap_err();
     assert!(error.to_string().contains(r#"serial is "FK-6""#), "{error}");
     assert_eq!(code(error), "claim-refused");

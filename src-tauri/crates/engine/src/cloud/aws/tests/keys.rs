@@ -127,7 +127,7 @@ async fn keys_are_fetched_once_for_many_and_renewed_before_they_end() {
     bench
         .account
         .refuses(PRINCIPALS, 404, "ResourceNotFoundException");
-    let looks = (0..8).map(|_| bench.aws.snapshot(&serial));
+    let looks = (0..8).map(|_| bench.aws.snapshot(&serial, &NONE));
     for seen in futures::future::join_all(looks).await {
         assert!(seen.unwrap().thing.is_none());
     }
@@ -137,7 +137,7 @@ async fn keys_are_fetched_once_for_many_and_renewed_before_they_end() {
         "AssumeRoleWithWebIdentity",
         answer(200, &sts_keys("ASIATWO", "2026-01-01T02:00:00Z")),
     );
-    bench.aws.snapshot(&serial).await.unwrap();
+    bench.aws.snapshot(&serial, &NONE).await.unwrap();
     assert_eq!(bench.account.times("AssumeRoleWithWebIdentity"), 2);
 }
 
@@ -147,16 +147,16 @@ async fn keys_that_are_due_serve_on_while_aws_cannot_renew_them_and_no_longer() 
     bench
         .account
         .refuses(PRINCIPALS, 404, "ResourceNotFoundException");
-    bench.aws.snapshot(&serial()).await.unwrap();
+    bench.aws.snapshot(&serial(), &NONE).await.unwrap();
     bench.account.anew("AssumeRoleWithWebIdentity").refuses(
         "AssumeRoleWithWebIdentity",
         503,
         "ServiceUnavailable",
     );
     bench.clock.0.advance(Duration::from_secs(3400));
-    bench.aws.snapshot(&serial()).await.unwrap();
+    bench.aws.snapshot(&serial(), &NONE).await.unwrap();
     bench.clock.0.advance(Duration::from_secs(300));
-    let error = bench.aws.snapshot(&serial()).await.unwrap_err();
+    let error = bench.aws.snapshot(&serial(), &NONE).await.unwrap_err();
     assert!(matches!(error, CloudError::Unreachable(_)), "{error:?}");
 }
 

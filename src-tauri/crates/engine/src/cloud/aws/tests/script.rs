@@ -34,6 +34,9 @@ pub(super) const ENDPOINT: &str = "GET /endpoint?endpointType=iot%3AData-ATS";
 pub(super) const OLD: &str = "0000000000000000000000000000000000000000000000000000000000000001";
 pub(super) const NEW: &str = "0000000000000000000000000000000000000000000000000000000000000002";
 
+/// No values for parameters.
+pub(super) static NONE: BTreeMap<String, String> = BTreeMap::new();
+
 /// Time passes for whoever waits, and for nobody else.
 #[derive(Default)]
 pub(super) struct HastyClock(pub(super) TestClock);
@@ -243,6 +246,19 @@ pub(super) fn sts_keys(id: &str, ends: &str) -> String {
     )
 }
 
+/// A template by which things are named after a zone, too, that somebody has to give.
+pub(super) fn template_with_zone() -> Value {
+    let mut answer = template(true, "MERGE");
+    let body = json!({
+        "Parameters": {"SerialNumber": {"Type": "String"}, "Zone": {"Type": "String"}},
+        "Resources": {"thing": {"Type": "AWS::IoT::Thing", "Properties": {
+            "ThingName": {"Fn::Join": ["-", [{"Ref": "Zone"}, {"Ref": "SerialNumber"}]]}
+        }}}
+    });
+    answer["templateBody"] = json!(body.to_string());
+    answer
+}
+
 pub(super) fn template(enabled: bool, rule: &str) -> Value {
     let body = json!({
         "Parameters": {"SerialNumber": {"Type": "String"}},
@@ -303,6 +319,7 @@ pub(super) fn order(purpose: Purpose) -> ClaimRequest {
         idempotency: Uuid::from_u128(7),
         accepts: vec![ClaimForm::Certificate],
         purpose,
+        parameters: BTreeMap::new(),
     }
 }
 

@@ -1,12 +1,14 @@
 //! Looking at a device: before a claim, while it enrols, and at its end.
 
 use super::script::*;
-use crate::ports::Cloud;
-use commission::claim::{ClaimId, Purpose};
+use crate::ports::{Cloud, FillError};
+use commission::claim::{ClaimId, ClaimRequest, Purpose};
 use commission::evidence::{Fact, Owner, PrincipalStatus};
 use commission::fault::CloudError;
 use serde_json::json;
+use std::collections::BTreeMap;
 use std::time::Duration;
+use uuid::Uuid;
 
 fn names(facts: &[commission::evidence::Evidence]) -> Vec<&'static str> {
     facts
@@ -27,7 +29,7 @@ async fn a_device_that_was_never_registered_belongs_to_nobody_and_costs_one_look
     bench
         .account
         .refuses(PRINCIPALS, 404, "ResourceNotFoundException");
-    let seen = bench.aws.snapshot(&serial()).await.unwrap();
+    let seen = bench.aws.snapshot(&serial(), &NONE).await.unwrap();
     assert!(seen.known && seen.owner == Owner::None && seen.thing.is_none());
     assert_eq!(
         bench.account.asked()[1..],
@@ -50,7 +52,7 @@ async fn the_whole_enrolment_of_a_service_visit_is_seen_step_by_step() {
         .answers(&old, 200, &told_old)
         .answers(INDEX, 200, &json!({"connected": true, "timestamp": now() - 500}))
         .answers(CLAIM, 200, &claim(&json!(now() + 300)));
-    let before = bench.aws.snapshot(&serial()).await.unwrap();
+    let before = bench.aws.snapshot(&serial(), &NONE).await.unwrap();
     assert_eq!(before.owner, Owner::Us);
     let thing = before.thing.unwrap();
     assert_eq!(
@@ -128,7 +130,7 @@ async fn a_claim_is_watched_on_after_a_restart_by_its_name_alone() {
         .account
         .refuses(PRINCIPALS, 404, "ResourceNotFoundException")
         .answers(CLAIM, 200, &claim(&json!(now() + 300)));
-    first.aws.snapshot(&serial()).await.unwrap();
+    first.aws.snapshot(&serial(), &NONE).await.unwrap();
     let id = first.aws.issue(&order(Purpose::New)).await.unwrap().id;
 
     let second = usual("");
@@ -206,7 +208,7 @@ async fn where_a_device_is_online_is_asked_of_whoever_knows() {
             }
         }
         for _ in 0..2 {
-            let thing = bench.aws.snapshot(&serial()).await.unwrap().thing.unwrap();
+            let thing = bench.aws.snapshot(&serial(), &NONE).await.unwrap().thing.unwrap();
             assert_eq!(thing.connected, expected, "{index:?} {data:?}");
         }
         assert_eq!(
@@ -232,7 +234,7 @@ async fn the_data_plane_is_reached_at_the_device_endpoint_and_signed_for_itself(
             200,
             &json!({"connected": false, "disconnectedSince": now() - 7}),
         );
-    let thing = bench.aws.snapshot(&serial()).await.unwrap().thing.unwrap();
+    let thing = bench.aws.snapshot(&serial(), &NONE).await.unwrap().thing.unwrap();
     assert_eq!(thing.connected_at.unwrap().0, now() - 7);
     let last = bench.account.asked().len() - 1;
     bench.account.request(last, |request| {
@@ -272,7 +274,7 @@ async fn all_pages_of_certificates_are_read_and_other_principals_left_out() {
         let (path, told) = certificate(id, "ACTIVE", now() - 1000);
         bench.account.answers(&path, 200, &told);
     }
-    let thing = bench.aws.snapshot(&serial()).await.unwrap().thing.unwrap();
+    let thing = bench.aws.snapshot(&serial(), &NONE).await.unwrap().thing.unwrap();
     assert_eq!(thing.principals.len(), 2);
 }
 
@@ -344,11 +346,94 @@ async fn that_nobody_can_say_whether_it_is_online_does_not_hide_that_it_is_regis
         .answers(&path, 200, &told)
         .answers(INDEX, 503, &json!({}));
     // The data plane answers nothing at all.
-    let thing = bench.aws.snapshot(&serial()).await.unwrap().thing.unwrap();
+    let thing = bench.aws.snapshot(&serial(), &NONE).await.unwrap().thing.unwrap();
     assert_eq!((thing.connected, thing.active().count()), (None, 1));
     let uris = bench.account.requests(|request| request.uri().to_string());
     assert!(
         uris.last().unwrap().starts_with("https://abc-ats.iot."),
         "{uris:?}"
+    );
+}
+
+#[tokio::test]
+async fn each_device_is_named_and_watched_by_the_values_that_were_given_for_it() {
+    let bench = usual("");
+    bench
+        .account
+        .anew(TEMPLATE)
+        .answers(TEMPLATE, 200, &template_with_zone())
+        .answers(CLAIM, 200, &claim(&json!(now() + 300)));
+    let given = |zone: &str| BTreeMap::from([("Zone".to_owned(), zone.to_owned())]);
+    for zone in ["north", "south"] {
+        let question = format!("GET /things/{zone}-FK-7/principals");
+        bench.account.refuses(&question, 404, "ResourceNotFoundException");
+        let seen = bench.aws.snapshot(&serial(), &given(zone)).await.unwrap();
+        assert_eq!(seen.thing, None);
+        assert_eq!(bench.account.times(&question), 1);
+    }
+    let mut claims = Vec::new();
+    for (key, zone) in (1..).zip(["north", "south"]) {
+        let request = ClaimRequest {
+            idempotency: Uuid::from_u128(key),
+            parameters: given(zone),
+            ..order(Purpose::New)
+        };
+        let claim = bench.aws.issue(&request).await.unwrap();
+        assert_eq!(claim.scope.parameters["Zone"], zone);
+        claims.push(claim.id);
+    }
+    // Another run knows the claim by its name alone.
+    let later = usual("");
+    later
+        .account
+        .anew(TEMPLATE)
+        .answers(TEMPLATE, 200, &template_with_zone());
+    for (claim, zone) in claims.iter().zip(["north", "south"]) {
+        let question = format!("GET /things/{zone}-FK-7/principals");
+        later.account.refuses(&question, 404, "ResourceNotFoundException");
+        for run in [&bench, &later] {
+            let before = run.account.times(&question);
+            run.aws.observe(claim, 0).await.unwrap();
+            assert_eq!(run.account.times(&question), before + 1, "{zone}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn values_that_are_no_use_are_refused_before_and_when_a_claim_is_asked_for() {
+    let bench = usual("");
+    bench
+        .account
+        .anew(TEMPLATE)
+        .answers(TEMPLATE, 200, &template_with_zone());
+    let missing = bench.aws.check_parameters(&NONE).await.unwrap_err();
+    assert_eq!(missing, FillError::Missing(vec!["Zone".into()]));
+    let zone = BTreeMap::from([("Zone".to_owned(), "n".repeat(127))]);
+    assert_eq!(bench.aws.check_parameters(&zone).await, Ok(()));
+    for parameters in [NONE.clone(), zone] {
+        let request = ClaimRequest {
+            parameters,
+            ..order(Purpose::New)
+        };
+        let error = bench.aws.issue(&request).await.unwrap_err();
+        assert!(
+            matches!(&error, CloudError::Refused { code, .. } if code == "claim-refused"),
+            "{error:?}"
+        );
+    }
+    assert_eq!(bench.account.times(CLAIM), 0);
+
+    let profile = usual("supplied_parameters = [\"Zone\"]\n[cloud.parameters]\nColour = \"red\"");
+    profile
+        .account
+        .anew(TEMPLATE)
+        .answers(TEMPLATE, 200, &template_with_zone());
+    assert_eq!(profile.aws.check_parameters(&NONE).await, Ok(()));
+    let told = profile.aws.preflight().await.unwrap();
+    assert!(!told.form[0].required);
+    assert!(
+        told.remarks.iter().any(|remark| remark.contains("Colour")),
+        "{:?}",
+        told.remarks
     );
 }
