@@ -90,12 +90,21 @@ export const SHOTS: Record<string, Shot> = {
         ...NEARBY.cloud,
         remarks: 2,
         form: [
-          { name: 'Zone', required: true, value: '' },
-          { name: 'Floor', required: false, value: '0' },
+          { name: 'Zone', required: true, usual: null, rule: 'attribute', pattern: '[A-Za-z0-9\\-]{1,800}' },
+          { name: 'Floor', required: false, usual: '0', rule: 'line', pattern: '.{1,800}' },
+          { name: 'Batch', required: false, usual: null, rule: 'line', pattern: '.{1,800}' },
         ],
       },
     },
     way: keys('ArrowDown', 'Space', 'c', 'Enter'),
+  },
+  'commission-by-itself': {
+    view: {
+      ...NEARBY,
+      rights: { commission: 'granted', transfer: 'not-from-here' },
+      cloud: { ...NEARBY.cloud, way: 'first-connection' },
+    },
+    way: keys('ArrowDown', 'Space', 'c'),
   },
   'commission-barred': scene('trouble', 'ArrowDown', 'Space', 'c'),
   'work-few': scene('work', '2', 'Enter'),

@@ -21,6 +21,7 @@ import {
 const CRATES = join(import.meta.dirname, '../../src-tauri/crates');
 const FAULTS = join(CRATES, 'commission/src/fault.rs');
 const SIGN_IN = join(CRATES, 'engine/src/signin/error.rs');
+const PORTS = join(CRATES, 'engine/src/ports.rs');
 const DESK = join(CRATES, 'engine/src/desk');
 const DOCTOR = join(CRATES, 'engine/src/doctor.rs');
 
@@ -74,7 +75,11 @@ describe('words', () => {
 
   it('know every notice of the desk', () => {
     const elsewhere: readonly string[] = [...FAULT_CODES, ...SIGN_IN_CODES];
-    const own = codesOfNotices().filter((code) => !elsewhere.includes(code));
+    const filling = [...readFileSync(PORTS, 'utf8').matchAll(/=> "(parameters?-[a-z-]+)"/g)].map(
+      (match) => match[1] ?? '',
+    );
+    expect(filling.length).toBe(4);
+    const own = [...codesOfNotices(), ...filling].filter((code) => !elsewhere.includes(code));
     expect([...NOTICE_CODES].sort()).toEqual([...new Set(own)].sort());
   });
 

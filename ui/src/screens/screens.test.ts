@@ -54,7 +54,7 @@ describe('a doubt about the network', () => {
   });
 });
 
-describe.each<RightView>(['granted', 'signed-out', 'unknown', 'lacking', 'template-off'])(
+describe.each<RightView>(['granted', 'signed-out', 'unknown', 'lacking', 'template-off', 'not-from-here'])(
   'the right %s',
   (right) => {
     it('is explained where it bars the way', async () => {
@@ -309,8 +309,14 @@ describe('the site', () => {
 
 describe('the parameters of a template', () => {
   const form = [
-    { name: 'Zone', required: true, value: '' },
-    { name: 'Floor', required: false, value: '0' },
+    {
+      name: 'Zone',
+      required: true,
+      usual: null,
+      rule: 'attribute' as const,
+      pattern: '[A-Za-z0-9\\-]{1,800}',
+    },
+    { name: 'Floor', required: false, usual: '0', rule: 'line' as const, pattern: '.{1,800}' },
   ];
   const cloud = { ...view().cloud, form };
 
@@ -329,11 +335,52 @@ describe('the parameters of a template', () => {
     await expectAccessible();
 
     const zone = screen.getByLabelText<HTMLInputElement>('Zone');
-    zone.value = ' north ';
-    zone.dispatchEvent(new Event('input', { bubbles: true }));
+    const start = async (value: string) => {
+      zone.value = value;
+      zone.dispatchEvent(new Event('input', { bubbles: true }));
+      await frame();
+      screen.getByRole('button', { name: 'Commission 1 device now' }).click();
+      await frame();
+    };
+    await start('north hall');
+    expect(app.last('commission')).toBeUndefined();
+    expect(document.activeElement).toBe(zone);
+    expect(screen.getByText(LANGUAGES.en.commission.parameterRules.attribute)).toBeTruthy();
+    expect(screen.getByText(LANGUAGES.en.commission.parameterUsual('0'))).toBeTruthy();
+
+    await start(' north ');
+    expect(app.last('commission')?.parameters, 'what nobody typed is nobody’s word').toEqual({
+      Zone: 'north',
+    });
+  });
+
+  it('begin with what was given last, which stays away once it is cleared', async () => {
+    const given = { Zone: 'north', Floor: '3' };
+    const app = await open(view({ nearby: [device('A')], cloud: { ...cloud, given } }));
+    row().focus();
+    await press(' ');
+    await press('c');
+    await frame();
+    const floor = screen.getByLabelText<HTMLInputElement>('Floor');
+    expect(floor.value).toBe('3');
+    floor.value = '';
+    floor.dispatchEvent(new Event('input', { bubbles: true }));
     await frame();
     screen.getByRole('button', { name: 'Commission 1 device now' }).click();
-    expect(app.last('commission')?.parameters).toEqual({ Zone: 'north', Floor: '0' });
+    expect(app.last('commission')?.parameters).toEqual({ Zone: 'north' });
+  });
+
+  it('are said to be none where devices enrol by themselves, and such are not moved from here', async () => {
+    const rights = { commission: 'granted', transfer: 'not-from-here' } as const;
+    const way = 'shared-claim' as const;
+    await open(view({ nearby: [device('A')], rights, cloud: { ...view().cloud, way } }));
+    row().focus();
+    await press(' ');
+    await press('c');
+    await frame();
+    await expectAccessible();
+    expect(screen.getByText(LANGUAGES.en.commission.ways[way])).toBeTruthy();
+    expect(screen.getByText(LANGUAGES.en.rights['not-from-here'])).toBeTruthy();
   });
 
   it('are nobody’s business where there are none', async () => {

@@ -94,6 +94,8 @@ export const de: Words = {
     lacking: 'Ihre Rolle erlaubt das nicht. Bitten Sie das Büro um die Rolle „Installateur“.',
     'template-off':
       'Die Bereitstellungsvorlage der Cloud ist abgeschaltet; jede Registrierung würde abgelehnt. Bitten Sie das Büro, sie einzuschalten.',
+    'not-from-here':
+      'Geräte registrieren sich hier selbst, daher lässt sich ihre alte Identität nicht vorher abschalten. Der Support kann sie in der Cloud übertragen.',
   },
   transferLacking: 'Ihre Rolle erlaubt keinen Wechsel des Eigentümers. Der Support kann das.',
 
@@ -237,8 +239,22 @@ export const de: Words = {
       `${plural(n, 'Für 1 Gerät fehlt das Etikett', `Für ${n} Geräte fehlen die Etiketten`)}; der Code wird unterwegs abgefragt.`,
     needSsid: 'Geben Sie den Namen des Netzes ein.',
     parameters: 'Was die Vorlage der Cloud wissen will',
-    parameterOptional: 'Kann so bleiben.',
+    parameterUsual: (usual: string) => `Bleibt das Feld leer, gilt ${usual}.`,
+    parameterSupplied: 'Kann leer bleiben: Das Gerät bringt den Wert mit.',
     parameterMissing: 'Die Vorlage braucht hier einen Wert.',
+    parameterRules: {
+      line: 'Höchstens 800 Zeichen in einer Zeile.',
+      attribute:
+        'Nur Buchstaben von A bis Z, Ziffern und _ . , @ / : # = [ ] -, ohne Leerzeichen; höchstens 800.',
+      name: 'Nur Buchstaben von A bis Z, Ziffern und _ : -, ohne Leerzeichen; höchstens 128.',
+    },
+    ways: {
+      'shared-claim':
+        'Geräte registrieren sich hier selbst mit der Berechtigung in ihrer Firmware; sie erhalten nur die WLAN-Daten.',
+      'first-connection':
+        'Geräte werden hier beim ersten Verbinden registriert, das die Cloud einmal planmäßig ablehnt; sie erhalten nur die WLAN-Daten.',
+      beforehand: 'Geräte wurden schon beim Hersteller registriert; sie erhalten nur die WLAN-Daten.',
+    },
     needSelection: 'Wählen Sie mindestens ein Gerät in der Liste aus.',
   },
 

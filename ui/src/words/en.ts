@@ -92,6 +92,8 @@ export const en = {
     lacking: 'Your role does not allow this. Ask the office for the role of an installer.',
     'template-off':
       'The cloud’s provisioning template is switched off, so every enrolment would be refused. Ask the office to switch it on.',
+    'not-from-here':
+      'Devices enrol by themselves here, so their old identity cannot be switched off first. Support can move them in the cloud.',
   },
   transferLacking: 'Your role does not allow moving devices to another owner. Support can do it.',
 
@@ -237,8 +239,21 @@ export const en = {
       `${devices(n)} ${plural(n, 'needs', 'need')} a label; ${plural(n, 'its', 'their')} code is asked on the way.`,
     needSsid: 'Type the name of the network.',
     parameters: 'What the cloud’s template asks for',
-    parameterOptional: 'May be left as it is.',
+    parameterUsual: (usual: string) => `Left empty, it is ${usual}.`,
+    parameterSupplied: 'May be left empty: the device brings it along.',
     parameterMissing: 'The template needs a value here.',
+    parameterRules: {
+      line: 'At most 800 characters, in one line.',
+      attribute: 'Only letters from A to Z, digits and _ . , @ / : # = [ ] -, without spaces; at most 800.',
+      name: 'Only letters from A to Z, digits and _ : -, without spaces; at most 128.',
+    },
+    ways: {
+      'shared-claim':
+        'Devices register themselves here with a claim that is in their firmware; they get Wi-Fi alone.',
+      'first-connection':
+        'Devices are registered here when they first connect, which the cloud refuses once by design; they get Wi-Fi alone.',
+      beforehand: 'Devices were registered before they left their maker; they get Wi-Fi alone.',
+    },
     needSelection: 'Select at least one device in the list.',
   },
 

@@ -103,6 +103,11 @@ export const faults: Record<FaultCode, Advice> = {
     'Die Cloud zeigt eine aktive Identität dafür.',
     'Ist dies ein Servicebesuch, nehmen Sie es als solchen erneut in Betrieb.',
   ),
+  'enrols-itself': say(
+    'Das Gerät registriert sich selbst und lässt sich von hier aus nicht übertragen.',
+    'Seine alte Identität bliebe beim bisherigen Eigentümer gültig; nur mit einer Berechtigung von hier ginge sie vorher aus.',
+    'Lassen Sie es vom Support in der Cloud übertragen, und nehmen Sie es dann als neu in Betrieb.',
+  ),
   'firmware-too-old': say(
     'Die Firmware des Geräts ist zu alt.',
     'Ihre Organisation hat für dieses Modell eine Mindestversion festgelegt.',

@@ -103,6 +103,11 @@ export const faults: Record<FaultCode, Advice> = {
     'The cloud shows an active identity for it.',
     'If this is a service visit, commission it again as one.',
   ),
+  'enrols-itself': say(
+    'The device enrols by itself, so it cannot be moved to another owner from here.',
+    'Its old identity would stay valid at the owner before; only a claim from here can come after that is off.',
+    'Have support move it in the cloud, then commission it as new.',
+  ),
   'firmware-too-old': say(
     'The device’s firmware is too old.',
     'Your organisation set a lowest version for this model.',

@@ -53,6 +53,22 @@ export const notices: Record<NoticeCode, Said> = {
     'Dafür fehlt noch die Anmeldung oder das Recht.',
     'Melden Sie sich an, oder sehen Sie oben nach, was fehlt.',
   ),
+  'parameter-missing': say(
+    'Ein Wert, den die Vorlage der Cloud braucht, fehlt.',
+    'Nichts wurde begonnen; füllen Sie beim nächsten Versuch alle Felder aus.',
+  ),
+  'parameter-unfit': say(
+    'Einen Wert für die Vorlage nimmt die Cloud so nicht an.',
+    'Nichts wurde begonnen; geben Sie beim nächsten Versuch einen anderen ein.',
+  ),
+  'parameter-unknown': say(
+    'Die Vorlage der Cloud hat sich geändert und kennt einen der Werte nicht mehr.',
+    'Nichts wurde begonnen; versuchen Sie es mit den jetzigen Feldern noch einmal.',
+  ),
+  'parameters-not-taken': say(
+    'Diese Cloud nimmt von hier keine Werte für eine Vorlage an.',
+    'Nichts wurde begonnen; versuchen Sie es noch einmal.',
+  ),
   profile: say(
     'Das Organisationsprofil lässt sich nicht verwenden.',
     'Lassen Sie sich die Datei vom Büro noch einmal geben und importieren Sie sie.',

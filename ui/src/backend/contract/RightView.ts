@@ -3,4 +3,4 @@
 /**
  * Whether something may be done.
  */
-export type RightView = "granted" | "signed-out" | "unknown" | "lacking" | "template-off";
+export type RightView = "granted" | "signed-out" | "unknown" | "lacking" | "template-off" | "not-from-here";

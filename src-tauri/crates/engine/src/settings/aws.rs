@@ -568,20 +568,15 @@ iot = "https://localhost:8443"
 
     #[test]
     fn values_for_parameters_are_checked_and_only_where_claims_come_from_here() {
-        let with = |value: &str| {
-            format!("way = \"sts\"\n[cloud.parameters]\nZone = \"{value}\"\n[cloud.credentials]")
-        };
-        let cut = WHOLE.replace("[cloud.credentials]\nway = \"sts\"", "WAY");
         let read_with = |value: &str, more: &str| {
-            let text = cut.replace("WAY", &with(value).replacen("way = \"sts\"\n", more, 1));
-            let text = text.replace("[cloud.credentials]", "[cloud.credentials]\nway = \"sts\"");
-            Profile::parse(&text).map(|profile| profile.cloud)
+            let parameters = format!("{more}\n[cloud.parameters]\nZone = \"{value}\"\n[cloud.credentials]");
+            Profile::parse(&WHOLE.replace("[cloud.credentials]", &parameters)).map(|profile| profile.cloud)
         };
-        assert!(read_with("north", "supplied_parameters = [\"Batch\"]\n").is_ok());
+        assert!(read_with("north", "supplied_parameters = [\"Batch\"]").is_ok());
         let error = read_with("", "").unwrap_err();
         assert_eq!(error.field, "cloud.parameters.Zone");
         assert!(matches!(error.problem, ProfileProblem::NotOfForm(_)), "{error:?}");
-        let error = read_with("north", "strategy = \"jitp\"\n").unwrap_err();
+        let error = read_with("north", "strategy = \"jitp\"").unwrap_err();
         assert_eq!(
             (error.field.as_str(), error.problem),
             ("cloud.parameters", ProfileProblem::NoParameters)

@@ -372,12 +372,14 @@ pub(super) fn fits(name: &str, value: &str, rule: FieldRule) -> Result<(), FillE
     }
 }
 
-/// The same for a window, in the syntax of HTML's `pattern`.
+/// The same for a window, in the syntax of HTML's `pattern`, which has to have these four signs escaped in a class.
 fn pattern(rule: FieldRule) -> String {
     let class = |signs: &str| {
-        let signs: String = signs.chars().flat_map(|sign| ['\\', sign]).collect();
-        // An underscore is no sign that may be escaped.
-        format!("[A-Za-z0-9{}]", signs.replace("\\_", "_").replace("\\:", ":"))
+        let escaped = signs.chars().map(|sign| match sign {
+            '/' | '[' | ']' | '-' => format!("\\{sign}"),
+            sign => sign.to_string(),
+        });
+        format!("[A-Za-z0-9{}]", escaped.collect::<String>())
     };
     match rule {
         FieldRule::Line => format!(".{{1,{LONGEST_VALUE}}}"),
@@ -662,6 +664,12 @@ mod tests {
             ("Zone", FieldRule::Attribute),
         ];
         assert_eq!(rules, expected.map(|(name, rule)| (name.to_owned(), rule)));
+        assert_eq!(pattern(FieldRule::Line), ".{1,800}");
+        assert_eq!(
+            pattern(FieldRule::Attribute),
+            r"[A-Za-z0-9_.,@\/:#=\[\]\-]{1,800}"
+        );
+        assert_eq!(pattern(FieldRule::Name), r"[A-Za-z0-9_:\-]{1,128}");
         let whole = |site: &str, hall: &str| {
             values(&[
                 ("Site", site),
