@@ -187,6 +187,8 @@ pub(crate) enum Paper {
     NamedTrust,
     /// AWS IoT policy of devices.
     Device,
+    /// AWS IoT policy of the claim that is in all devices' firmware.
+    Claim,
     /// Body of the provisioning template.
     Template,
     /// Pre-provisioning hook, in Python.

@@ -38,8 +38,15 @@ fn policy(base: &Base, account: Option<&str>, part: Option<args::Paper>) -> Resu
         address: profile.sign_in.issuer.clone(),
         client: profile.sign_in.client_id.clone(),
     };
+    let wanted = part.map(wanted_part);
+    if wanted.is_some_and(|part| !part.is_for(settings.strategy)) {
+        return Err(Ended::usage(
+            "An account of the profile's strategy has no such paper.",
+            "See all that it has: fieldkey aws policy",
+        ));
+    }
     for each in Part::ALL {
-        if part.is_some_and(|part| wanted_part(part) != each) {
+        if !each.is_for(settings.strategy) || wanted.is_some_and(|part| part != each) {
             continue;
         }
         let paper = paper(each, settings, &issuer, &account);
@@ -66,6 +73,7 @@ fn wanted_part(part: args::Paper) -> Part {
         args::Paper::Support => Part::Support,
         args::Paper::NamedTrust => Part::NamedTrust,
         args::Paper::Device => Part::Device,
+        args::Paper::Claim => Part::Claim,
         args::Paper::Template => Part::Template,
         args::Paper::Hook => Part::Hook,
         args::Paper::HookRole => Part::HookRole,

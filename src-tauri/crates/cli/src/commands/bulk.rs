@@ -178,7 +178,7 @@ async fn follow(setup: &Setup, id: &str, serials: &BTreeMap<u64, String>) -> Res
                 }
                 last = Some(task);
             }
-            Err(error) if error.is_passing() && unanswered < PATIENCE => {
+            Err(error) if error.is_passing() && unanswered + 1 < PATIENCE => {
                 unanswered += 1;
                 setup.out.warn("cloud", &format!("{error}; asking again"));
             }
@@ -204,6 +204,12 @@ async fn follow(setup: &Setup, id: &str, serials: &BTreeMap<u64, String>) -> Res
             Ok(failures) => {
                 for failed in &failures.all {
                     tell(setup, failed, serials);
+                }
+                for error in &failures.unread {
+                    setup.out.warn(
+                        "bulk-report",
+                        &format!("a report of errors could not be read, so that more devices may have failed: {error}"),
+                    );
                 }
                 if failures.more {
                     setup.out.warn("bulk-report", MORE_REPORTS);

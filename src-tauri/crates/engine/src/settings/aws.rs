@@ -101,6 +101,20 @@ pub enum Strategy {
 }
 
 impl Strategy {
+    /// All of them.
+    pub const ALL: [Self; 5] = [
+        Self::TrustedUser,
+        Self::ClaimInDevice,
+        Self::Jitp,
+        Self::Jitr,
+        Self::Registered,
+    ];
+
+    /// Whether a pre-provisioning hook is asked about each device: AWS knows hooks for claims alone.
+    pub fn has_hook(self) -> bool {
+        matches!(self, Self::TrustedUser | Self::ClaimInDevice)
+    }
+
     /// Whether a provisioning template is part of it.
     pub fn has_template(self) -> bool {
         match self {
@@ -113,6 +127,11 @@ impl Strategy {
     /// in a device's certificate.
     pub fn needs_thing(self) -> bool {
         !self.has_template() || self == Self::Jitp
+    }
+
+    /// Whether devices are made with a certificate of the maker's that is for them alone.
+    pub fn has_certificates(self) -> bool {
+        matches!(self, Self::Jitp | Self::Jitr | Self::Registered)
     }
 
     /// Whether devices come to their identity without a claim of Fieldkey's.

@@ -7,8 +7,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use engine::settings::Strategy;
 use rustls::pki_types::CertificateDer;
-use serde::{Deserialize, Serialize};
 
 use super::mqtt::{Rejection, Template};
 use super::{CloudError, Registry};
@@ -43,23 +43,6 @@ pub const JUST_IN_TIME_TEMPLATE: &str = r#"{
 /// The only parameter that a just-in-time template gets here: the others are fields that the subject has not.
 const COMMON_NAME: &str = "AWS::IoT::Certificate::CommonName";
 
-/// How the devices of an account come to their identity.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Strategy {
-    /// Somebody hands each device a claim of its own.
-    #[default]
-    TrustedUser,
-    /// All devices share a claim, which is in their firmware.
-    ClaimInDevice,
-    /// Just-in-time provisioning: the account knows the maker's authority, and its template registers whoever comes.
-    Jitp,
-    /// Just-in-time registration: the same, with a rule of the organisation's own in place of the template.
-    Jitr,
-    /// Each device's certificate was registered before it left the maker.
-    Registered,
-}
-
 /// What a device was made with, to find its cloud by.
 pub(crate) enum MadeWith {
     /// A claim for this template.
@@ -85,18 +68,6 @@ pub(crate) struct Strategies {
     pub(crate) makers: Arc<Authority>,
     /// How long the organisation's own rule takes.
     pub(crate) rule_delay: Duration,
-}
-
-impl Strategy {
-    /// Whether devices are made with a certificate that is for them alone.
-    pub(crate) fn has_certificates(self) -> bool {
-        matches!(self, Self::Jitp | Self::Jitr | Self::Registered)
-    }
-
-    /// Whether the account's profile names a template.
-    pub(crate) fn has_template(self) -> bool {
-        !matches!(self, Self::Jitr | Self::Registered)
-    }
 }
 
 impl Strategies {

@@ -33,7 +33,9 @@ pub fn lint(paper: &Paper) -> Vec<String> {
     };
     match paper.part {
         Part::Template => template(&value),
-        Part::Device => device(&value),
+        Part::Device => device(&value, true),
+        // Nothing tells devices apart before they have an identity of their own.
+        Part::Claim => device(&value, false),
         Part::Trust => trust(&value),
         Part::NamedTrust => named_trust(&value),
         Part::Installer | Part::Support | Part::HookRole | Part::Registrar | Part::Registration => {
@@ -104,8 +106,8 @@ fn policy(value: &Value, longest: usize) -> Vec<String> {
     faults
 }
 
-/// The two classic mistakes, and the open door.
-fn device(value: &Value) -> Vec<String> {
+/// The two classic mistakes, and the open door, where devices can be told apart.
+fn device(value: &Value, told_apart: bool) -> Vec<String> {
     let mut faults = policy(value, LONGEST_IOT_POLICY);
     for statement in statements(value) {
         for action in many(statement.get("Action")) {
@@ -121,7 +123,7 @@ fn device(value: &Value) -> Vec<String> {
                         "{action} is about {resource}, but wants an ARN with {kind}"
                     ));
                 }
-                if !resource.contains("${iot:") {
+                if told_apart && !resource.contains("${iot:") {
                     faults.push(format!(
                         "{action} on {resource} is open to every device; use a policy variable."
                     ));
@@ -324,11 +326,11 @@ mod tests {
     use super::*;
     use crate::settings::{AwsSettings, CloudSettings, Profile};
 
-    fn settings(credentials: &str) -> AwsSettings {
+    fn settings(credentials: &str, strategy: &str) -> AwsSettings {
         let text = format!(
             "name = \"Acme\"\n[sign-in]\nissuer = \"https://login.acme.example/tenant\"\nclient-id = \"fieldkey\"\n\
              [cloud]\nkind = \"aws-iot\"\nregion = \"eu-central-1\"\ntemplate = \"acme\"\nthing = \"acme-{{serial}}\"\n\
-             [cloud.credentials]\n{credentials}\n"
+             strategy = \"{strategy}\"\n[cloud.credentials]\n{credentials}\n"
         );
         match Profile::parse(&text).unwrap().cloud {
             CloudSettings::AwsIot(settings) => *settings,
@@ -337,7 +339,11 @@ mod tests {
     }
 
     fn papers(credentials: &str) -> Vec<Paper> {
-        let settings = settings(credentials);
+        papers_of(credentials, "trusted-user")
+    }
+
+    fn papers_of(credentials: &str, strategy: &str) -> Vec<Paper> {
+        let settings = settings(credentials, strategy);
         let account = Account::of(&settings, "123456789012");
         let issuer = Issuer {
             address: "https://login.acme.example/tenant".into(),
@@ -345,6 +351,7 @@ mod tests {
         };
         Part::ALL
             .iter()
+            .filter(|part| part.is_for(settings.strategy))
             .map(|part| paper(*part, &settings, &issuer, &account))
             .collect()
     }
@@ -356,8 +363,43 @@ mod tests {
     #[test]
     fn every_printed_paper_passes() {
         for credentials in [ROLE, POOL] {
-            for paper in papers(credentials) {
-                assert_eq!(lint(&paper), [""; 0], "{:?}", paper.part);
+            for strategy in ["trusted-user", "claim-in-device", "jitp", "jitr", "registered"] {
+                for paper in papers_of(credentials, strategy) {
+                    assert_eq!(lint(&paper), [""; 0], "{strategy}: {:?}", paper.part);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_papers_follow_the_strategy_of_the_account() {
+        let all = Part::ALL.to_vec();
+        for (strategy, lacks) in [
+            ("trusted-user", vec![Part::Claim]),
+            ("claim-in-device", vec![]),
+            ("jitp", vec![Part::Claim, Part::Hook, Part::HookRole]),
+            (
+                "jitr",
+                vec![Part::Claim, Part::Template, Part::Hook, Part::HookRole],
+            ),
+            (
+                "registered",
+                vec![Part::Claim, Part::Template, Part::Hook, Part::HookRole],
+            ),
+        ] {
+            let papers = papers_of(ROLE, strategy);
+            let has: Vec<Part> = papers.iter().map(|paper| paper.part).collect();
+            let expected: Vec<Part> = all.iter().copied().filter(|part| !lacks.contains(part)).collect();
+            assert_eq!(has, expected, "{strategy}");
+            let of = |part: Part| papers.iter().find(|paper| paper.part == part);
+            let installer = &of(Part::Installer).unwrap().text;
+            let fetches = installer.contains("CreateProvisioningClaim");
+            assert_eq!(fetches, strategy == "trusted-user", "{strategy}");
+            let shares = of(Part::Hook).is_some_and(|hook| hook.about.contains("SHARED_CLAIM=yes"));
+            assert_eq!(shares, strategy == "claim-in-device", "{strategy}");
+            if let Some(template) = of(Part::Template) {
+                let named = template.text.contains("AWS::IoT::Certificate::CommonName");
+                assert_eq!(named, strategy == "jitp", "{strategy}");
             }
         }
     }
@@ -376,6 +418,12 @@ mod tests {
                 "${iot:Connection.Thing.ThingName}",
                 "*",
                 "open to every device",
+            ),
+            (
+                Part::Claim,
+                ":topicfilter/",
+                ":topic/",
+                "wants an ARN with :topicfilter/",
             ),
             (Part::Installer, "iot:DescribeThing", "iot:*", "name each action"),
             (
@@ -438,7 +486,13 @@ mod tests {
             ),
         ];
         for (part, from, to, says) in table {
-            let mut paper = papers(ROLE).into_iter().find(|paper| paper.part == part).unwrap();
+            let strategy = if part == Part::Claim {
+                "claim-in-device"
+            } else {
+                "trusted-user"
+            };
+            let papers = papers_of(ROLE, strategy);
+            let mut paper = papers.into_iter().find(|paper| paper.part == part).unwrap();
             assert!(paper.text.contains(from), "{part:?} {from}: {}", paper.text);
             paper.text = paper.text.replace(from, to);
             let faults = lint(&paper);

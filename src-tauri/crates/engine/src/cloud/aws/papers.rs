@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::operation::Role;
 use super::policy::Account;
-use crate::settings::{AwsCredentials, AwsSettings};
+use crate::settings::{AwsCredentials, AwsSettings, Strategy};
 
 /// The role that reads the line file of a bulk registration and registers its devices, by name.
 const REGISTRATION_ROLE: &str = "fieldkey-registration";
@@ -55,6 +55,8 @@ pub enum Part {
     NamedTrust,
     /// What a device may do under its permanent identity.
     Device,
+    /// What a device may do with the claim in its firmware.
+    Claim,
     /// The pre-provisioning hook.
     Hook,
     /// What the hook may do.
@@ -69,12 +71,13 @@ pub enum Part {
 
 impl Part {
     /// All of them, in the order in which an account is set up.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Trust,
         Self::Installer,
         Self::Support,
         Self::NamedTrust,
         Self::Device,
+        Self::Claim,
         Self::Template,
         Self::Hook,
         Self::HookRole,
@@ -82,6 +85,16 @@ impl Part {
         Self::RegistrationTrust,
         Self::Registration,
     ];
+
+    /// Whether an account of this strategy has such a paper.
+    pub fn is_for(self, strategy: Strategy) -> bool {
+        match self {
+            Self::Claim => strategy == Strategy::ClaimInDevice,
+            Self::Template => strategy.has_template(),
+            Self::Hook | Self::HookRole => strategy.has_hook(),
+            _ => true,
+        }
+    }
 }
 
 /// The issuer as IAM has to know it.
@@ -105,7 +118,12 @@ pub fn paper(part: Part, settings: &AwsSettings, issuer: &Issuer, account: &Acco
             pretty(&trust(settings, issuer, account, Some(SOMEBODY))),
         ),
         Part::Installer => (
-            "IAM policy of the role that installers get: claims for one template, and looking on.".to_owned(),
+            if account.strategy.is_self_enrolling() {
+                "IAM policy of the role that installers get: looking on."
+            } else {
+                "IAM policy of the role that installers get: claims for one template, and looking on."
+            }
+            .to_owned(),
             pretty(&account.policy(Role::Installer)),
         ),
         Part::Support => (
@@ -114,6 +132,22 @@ pub fn paper(part: Part, settings: &AwsSettings, issuer: &Issuer, account: &Acco
                 .to_owned(),
             pretty(&account.policy(Role::Support)),
         ),
+        Part::Template if account.strategy == Strategy::Jitp => (
+            format!(
+                "Body of the provisioning template {}, for just-in-time provisioning: create it with type JITP, and \
+                 register the maker's authority with it and with automatic registration. A device's certificate has to \
+                 have the serial number as its common name. The template needs a provisioning role that trusts \
+                 iot.amazonaws.com and has the managed policy AWSIoTThingsRegistration.",
+                account.template
+            ),
+            pretty(&template(account, "AWS::IoT::Certificate::CommonName")),
+        ),
+        Part::Claim => (
+            "AWS IoT policy of the claim certificate that is in all devices' firmware: registering by this template, and \
+             nothing else."
+                .to_owned(),
+            pretty(&claim(account)),
+        ),
         Part::Template => (
             format!(
                 "Body of the provisioning template {}. Create it with type FLEET_PROVISIONING, switch it on (it is off \
@@ -121,7 +155,7 @@ pub fn paper(part: Part, settings: &AwsSettings, issuer: &Issuer, account: &Acco
                  managed policy AWSIoTThingsRegistration.",
                 account.template
             ),
-            pretty(&template(account)),
+            pretty(&template(account, "SerialNumber")),
         ),
         Part::Device => (
             format!(
@@ -133,8 +167,14 @@ pub fn paper(part: Part, settings: &AwsSettings, issuer: &Issuer, account: &Acco
         Part::Hook => (
             format!(
                 "Pre-provisioning hook, a Lambda function in Python (handler: hook.handler). Set its environment: \
-                 CLAIMS_TABLE={CLAIMS_TABLE}, DEVICES_TABLE={DEVICES_TABLE}. Its resource policy must let \
-                 iot.amazonaws.com invoke it; it has five seconds to answer."
+                 CLAIMS_TABLE={CLAIMS_TABLE}, DEVICES_TABLE={DEVICES_TABLE}{}. Its resource policy must let \
+                 iot.amazonaws.com invoke it; it has five seconds to answer.",
+                if account.strategy == Strategy::ClaimInDevice {
+                    ", SHARED_CLAIM=yes, since all devices share one claim: whoever has it can register any device that \
+                     DEVICES_TABLE lists, so list each for as long as it is to be registered and no longer"
+                } else {
+                    ""
+                }
             ),
             HOOK.to_owned(),
         ),
@@ -256,14 +296,14 @@ fn trust(settings: &AwsSettings, issuer: &Issuer, account: &Account, person: Opt
 }
 
 /// A template that takes a device in again, too: attributes of an earlier owner or site are replaced.
-fn template(account: &Account) -> Value {
-    let serial = json!({ "Ref": "SerialNumber" });
+fn template(account: &Account, parameter: &str) -> Value {
+    let serial = json!({ "Ref": parameter });
     let name = match account.things.split_once('*') {
         Some(("", "")) | None => serial.clone(),
         Some((head, tail)) => json!({ "Fn::Join": ["", [head, serial.clone(), tail]] }),
     };
     json!({
-        "Parameters": {"SerialNumber": {"Type": "String"}},
+        "Parameters": {parameter: {"Type": "String"}, "AWS::IoT::Certificate::Id": {"Type": "String"}},
         "Resources": {
             "thing": {
                 "Type": "AWS::IoT::Thing",
@@ -276,6 +316,29 @@ fn template(account: &Account) -> Value {
             },
             "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": DEVICE_POLICY}}
         }
+    })
+}
+
+/// What a device needs to register itself by a claim (AWS IoT developer guide, provisioning by claim): subscriptions are to
+/// topic filters, and both ways to a certificate are there.
+fn claim(account: &Account) -> Value {
+    let template = format!("$aws/provisioning-templates/{}/provision/*", account.template);
+    let topics = |kind: &str| -> Vec<String> {
+        [
+            "$aws/certificates/create/*",
+            "$aws/certificates/create-from-csr/*",
+            &template,
+        ]
+        .map(|topic| account.resource(kind, topic))
+        .into()
+    };
+    json!({
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Action": "iot:Connect", "Resource": account.resource("client", "*")},
+            {"Effect": "Allow", "Action": ["iot:Publish", "iot:Receive"], "Resource": topics("topic")},
+            {"Effect": "Allow", "Action": "iot:Subscribe", "Resource": topics("topicfilter")}
+        ]
     })
 }
 

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::operation::{Operation, Role, Scope};
-use crate::settings::AwsSettings;
+use crate::settings::{AwsSettings, Strategy};
 
 /// The resources that policies are about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct Account {
     pub template: String,
     /// Names of things, with `*` for the serial number.
     pub things: String,
+    /// How devices come to their identity there.
+    pub strategy: Strategy,
 }
 
 impl Account {
@@ -29,6 +31,7 @@ impl Account {
             account: account.to_owned(),
             template: settings.template.clone(),
             things: settings.thing_name("*").unwrap_or_else(|| "*".to_owned()),
+            strategy: settings.strategy,
         }
     }
 
@@ -70,6 +73,10 @@ impl Account {
             let actions: Vec<&str> = Operation::ALL
                 .iter()
                 .filter(|operation| operation.scope() == scope && role.covers(operation.role()))
+                // Where devices enrol by themselves nobody needs a claim.
+                .filter(|operation| {
+                    **operation != Operation::CreateProvisioningClaim || !self.strategy.is_self_enrolling()
+                })
                 .map(|operation| operation.action())
                 .collect();
             let resource = self.scope(scope)?;
@@ -140,6 +147,7 @@ mod tests {
             account: "1".repeat(12),
             template: "t".repeat(36),
             things: "n".repeat(128),
+            strategy: Strategy::TrustedUser,
         };
         for policy in [
             account.policy(Role::Support),
@@ -147,6 +155,25 @@ mod tests {
         ] {
             let policy = policy.to_string();
             assert!(policy.len() <= LONGEST_SESSION, "{}", policy.len());
+        }
+    }
+
+    #[test]
+    fn nobody_may_fetch_claims_where_devices_enrol_by_themselves() {
+        for strategy in Strategy::ALL {
+            let account = Account {
+                partition: "aws".into(),
+                region: "eu-central-1".into(),
+                account: "1".repeat(12),
+                template: if strategy.has_template() { "acme" } else { "" }.into(),
+                things: "*".into(),
+                strategy,
+            };
+            let policy = account.policy(Role::Support).to_string();
+            let claims = policy.contains("iot:CreateProvisioningClaim");
+            assert_eq!(claims, strategy == Strategy::TrustedUser, "{strategy:?}");
+            let reads = policy.contains("iot:DescribeProvisioningTemplate");
+            assert_eq!(reads, strategy.has_template(), "{strategy:?}");
         }
     }
 

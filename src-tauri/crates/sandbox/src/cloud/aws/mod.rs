@@ -158,6 +158,7 @@ impl Aws {
             account: ACCOUNT.into(),
             template: make.template.name.clone(),
             things: "*".into(),
+            strategy: make.config.strategy,
         };
         let of_role = |wanted: &str| {
             let users = make.config.users.iter();

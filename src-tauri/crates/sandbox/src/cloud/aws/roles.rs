@@ -212,6 +212,7 @@ mod tests {
     use crate::cloud::clock::CloudClock;
     use crate::cloud::faults::Faults;
     use crate::cloud::tls::https_client;
+    use engine::settings::Strategy;
 
     const ISSUER: &str = "https://127.0.0.1:8443";
 
@@ -222,6 +223,7 @@ mod tests {
             account: "123456789012".into(),
             template: "FieldkeyTemplate".into(),
             things: "*".into(),
+            strategy: Strategy::TrustedUser,
         }
     }
 

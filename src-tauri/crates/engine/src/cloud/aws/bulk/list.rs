@@ -247,7 +247,13 @@ impl<'de> Deserialize<'de> for Members {
 
 /// Whether a column holds what only the person before a device needs.
 fn is_secret(column: &str) -> bool {
-    const SECRETS: [&str; 9] = [
+    const SECRETS: [&str; 15] = [
+        "psk",
+        "wifikey",
+        "presharedkey",
+        "sak",
+        "accesscode",
+        "unlockcode",
         "pop",
         "proofofpossession",
         "label",
@@ -263,7 +269,20 @@ fn is_secret(column: &str) -> bool {
         .filter(char::is_ascii_alphanumeric)
         .map(|sign| sign.to_ascii_lowercase())
         .collect();
-    SECRETS.contains(&plain.as_str()) || plain.contains("passphrase") || plain.contains("password")
+    let within = [
+        "passphrase",
+        "password",
+        "passcode",
+        "proofofpossession",
+        "privatekey",
+        "secret",
+        "wifipsk",
+        "wpapsk",
+        "pairingcode",
+        "setupcode",
+        "devicepin",
+    ];
+    SECRETS.contains(&plain.as_str()) || within.iter().any(|word| plain.contains(word))
 }
 
 /// Which line a byte is in. The reader's own count leaves out lines that are empty, and takes CRLF for two.

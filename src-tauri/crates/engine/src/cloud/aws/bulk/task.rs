@@ -169,6 +169,8 @@ pub struct Failures {
     pub all: Vec<Failed>,
     /// Whether there are reports that were not read, for their number.
     pub more: bool,
+    /// Why reports could not be read, one for each such report.
+    pub unread: Vec<CloudError>,
 }
 
 #[derive(Deserialize)]
@@ -307,19 +309,23 @@ impl Tasks {
     /// The devices that it could not register, by line.
     ///
     /// # Errors
-    /// [`CloudError`].
+    /// [`CloudError`] where there is no list of reports; one that cannot be read does not hide the others.
     pub async fn failures(&self, task: &str) -> Result<Failures, CloudError> {
         let operation = Operation::ListThingRegistrationTaskReports;
         let first = format!(
             "/thing-registration-tasks/{}/reports?maxResults={PAGE}&reportType=ERRORS",
             escaped(task)
         );
-        let (mut failures, mut target, mut more) = (Vec::new(), first.clone(), true);
+        let (mut failures, mut unread) = (Vec::new(), Vec::new());
+        let (mut target, mut more) = (first.clone(), true);
         for _ in 0..MOST_PAGES {
             let answer = self.ask(operation, Method::GET, target).await?;
             let page: ReportsAnswer = content(operation, &answer)?;
             for link in &page.resource_links {
-                failures.extend(self.report(link).await?);
+                match self.report(link).await {
+                    Ok(told) => failures.extend(told),
+                    Err(error) => unread.push(error),
+                }
             }
             match page.next_token.filter(|next| !next.is_empty()) {
                 Some(next) => target = with_token(task, &next),
@@ -331,7 +337,11 @@ impl Tasks {
         }
         // Lines that the report does not number come last.
         failures.sort_by_key(|failed| failed.line.unwrap_or(u64::MAX));
-        Ok(Failures { all: failures, more })
+        Ok(Failures {
+            all: failures,
+            more,
+            unread,
+        })
     }
 
     /// One report. No error names its address, nor do keys go there: the address itself is the permission.

@@ -181,9 +181,31 @@ async fn no_error_shows_the_address_of_a_report() {
                 "GET /errors-1?X-Amz-Signature=s3cret",
                 crate::fixtures::answer(status, "<Error>s3cret</Error>"),
             );
-        let error = tasks(&bench, None).failures("t-1").await.unwrap_err();
+        let failures = tasks(&bench, None).failures("t-1").await.unwrap();
+        let [error] = failures.unread.as_slice() else {
+            panic!("{failures:?}");
+        };
         assert!(!format!("{error} {error:?}").contains("s3cret"), "{error:?}");
     }
+}
+
+#[tokio::test]
+async fn a_report_that_cannot_be_read_does_not_hide_the_others() {
+    let bench = usual("");
+    let second = "https://bucket.s3.amazonaws.com/errors-2?X-Amz-Signature=s3cret";
+    bench
+        .account
+        .answers(REPORTS, 200, &json!({"resourceLinks": [LINK, second]}))
+        .says(
+            "GET /errors-1?X-Amz-Signature=s3cret",
+            crate::fixtures::answer(403, "expired"),
+        )
+        .says(
+            "GET /errors-2?X-Amz-Signature=s3cret",
+            crate::fixtures::answer(200, "{\"lineNumber\":2,\"errorMessage\":\"No such type.\"}\n"),
+        );
+    let failures = tasks(&bench, None).failures("t-1").await.unwrap();
+    assert_eq!((failures.all.len(), failures.unread.len()), (1, 1));
 }
 
 #[tokio::test]

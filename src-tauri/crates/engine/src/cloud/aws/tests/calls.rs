@@ -5,6 +5,7 @@ use super::super::policy::Account;
 use super::bulk;
 use super::script::*;
 use crate::ports::Cloud;
+use crate::settings::Strategy;
 use commission::claim::Purpose;
 use serde_json::{Value, json};
 
@@ -15,6 +16,7 @@ fn account() -> Account {
         account: "123456789012".into(),
         template: "acme".into(),
         things: "*".into(),
+        strategy: Strategy::TrustedUser,
     }
 }
 

@@ -349,6 +349,7 @@ mod tests {
     use crate::cloud::CloudConfig;
     use crate::cloud::aws::iam::Policy;
     use crate::cloud::aws::objects::Object;
+    use engine::settings::Strategy;
 
     const BUCKET: &str = "fieldkey-registration";
     const THINGS: &str = r#"{"Parameters": {"SerialNumber": {"Type": "String"}}, "Resources": {
@@ -376,6 +377,7 @@ mod tests {
                 account: "123456789012".into(),
                 template: "FieldkeyTemplate".into(),
                 things: "*".into(),
+                strategy: Strategy::TrustedUser,
             },
             url: "https://127.0.0.1:1".into(),
             registry: registry.clone(),
