@@ -289,3 +289,40 @@ async fn values_for_the_templates_parameters_are_checked_first_and_reach_the_reg
         "{attributes:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_keeps_the_values_that_were_given_for_it_when_the_program_is_killed_on_the_way() {
+    let template = r#"{"Parameters": {"SerialNumber": {"Type": "String"}, "Zone": {"Type": "String"}}, "Resources": {
+        "thing": {"Type": "AWS::IoT::Thing", "Properties": {
+            "ThingName": {"Fn::Join": ["-", [{"Ref": "Zone"}, {"Ref": "SerialNumber"}]]}}},
+        "certificate": {"Type": "AWS::IoT::Certificate", "Properties": {
+            "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "Active"}},
+        "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "fieldkey-device"}}}}"#;
+    let scenario = format!(
+        "[cloud]\ntemplate_body = '''{template}'''\n[[device]]\nserial = \"A\"\n[[device]]\nserial = \"B\""
+    );
+    let site = Site::open_by(&scenario, STS_PROFILE_FILE, as_it_is).await;
+    let paper = |serial| site.paper(&site.labels(&[serial]));
+    let given = ["commission", "--labels", &paper("A"), "--parameter", "Zone=north"];
+    let mut running = site.start(&given);
+    running.until_stage("joining").await;
+    running.signal("KILL").await;
+    drop(running.end().await);
+
+    // Another device, another zone, before anybody looks after the first.
+    let given = ["commission", "--labels", &paper("B"), "--parameter", "Zone=south"];
+    assert_eq!(site.run(&given).await.exits(0).ended("B"), ("done", ""));
+    let resumed = site.run(&["resume"]).await.exits(0);
+    assert_eq!(resumed.ended("A"), ("done", ""));
+    let mut names: Vec<String> = site
+        .status()
+        .things
+        .iter()
+        .map(|thing| thing.name.clone())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["north-A", "south-B"]);
+    let watched = ["watch", "A", "--parameter", "Zone=north"];
+    drop(site.run(&watched).await.exits(0));
+    assert_eq!(site.status().shortcomings(), [""; 0]);
+}
