@@ -197,8 +197,13 @@ fn step(entry: &JournalEntry, entries: &[JournalEntry]) -> String {
             serial,
             purpose,
             site,
+            parameters,
             ..
         } => {
+            let given: String = parameters
+                .iter()
+                .map(|(name, value)| format!(", {name}={value}"))
+                .collect();
             let serial = serial.as_ref().map(|serial| format!(", label {serial}"));
             let purpose = match purpose {
                 Purpose::New => "new",
@@ -208,7 +213,7 @@ fn step(entry: &JournalEntry, entries: &[JournalEntry]) -> String {
             let site = site.as_ref().map(|site| format!(" at {site}"));
             let by = &entry.person;
             format!(
-                "begun: {name} ({purpose}{}){}, by {by}",
+                "begun: {name} ({purpose}{}{given}){}, by {by}",
                 serial.unwrap_or_default(),
                 site.unwrap_or_default()
             )
