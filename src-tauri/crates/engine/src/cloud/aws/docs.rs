@@ -14,7 +14,8 @@ installer's ID token becomes AWS keys that live for an hour or as the profile sa
 AssumeRoleWithWebIdentity, and with these it fetches a claim for each device and watches the registry until the device
 is enrolled. Keys and claims are in memory only.
 
-`fieldkey aws policy` prints what an account of the profile's strategy has to be given; `fieldkey doctor` looks whether it has been. This page is
+`fieldkey aws policy` prints what an account of the profile's strategy has to be given; `fieldkey doctor` looks whether it
+has been. This page is
 written from the table in `operation.rs`, from which the policies are made, too.
 
 ## Every call, and the permission that it needs
