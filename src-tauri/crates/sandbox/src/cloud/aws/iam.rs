@@ -136,22 +136,33 @@ impl Principal {
 }
 
 /// Whether policies of AWS IoT let a certificate connect as this client, with the variables that a connection fills in
-/// (AWS IoT developer guide, "Policy variables"). A document with what is not known here allows nothing.
+/// (AWS IoT developer guide, "Policy variables"). A document with what is not known here might deny, so that with it
+/// nothing is allowed.
 pub(crate) fn may_connect(policies: &[String], client_id: &str, thing: Option<&str>) -> bool {
     let client = format!("arn:aws:iot:region:account:client/{client_id}");
     let attached = thing.is_some().to_string();
     let context = Context::default().with("iot:Connection.Thing.IsAttached", &attached);
-    let words: Vec<Word> = policies
+    let words: Option<Vec<Word>> = policies
         .iter()
-        .filter_map(|document| {
-            let document = document
-                .replace("${iot:ClientId}", client_id)
-                .replace("${iot:Connection.Thing.ThingName}", thing.unwrap_or_default());
-            Policy::read(&anywhere(&document)?).ok()
+        .map(|document| {
+            let document = document.replace("${iot:ClientId}", &in_json(client_id)).replace(
+                "${iot:Connection.Thing.ThingName}",
+                &in_json(thing.unwrap_or_default()),
+            );
+            let policy = Policy::read(&anywhere(&document)?).ok()?;
+            Some(policy.word("iot:Connect", &client, &context))
         })
-        .map(|policy| policy.word("iot:Connect", &client, &context))
         .collect();
-    words.contains(&Word::Allows) && !words.contains(&Word::Denies)
+    words.is_some_and(|words| words.contains(&Word::Allows) && !words.contains(&Word::Denies))
+}
+
+/// A text as it stands within a text of JSON: a client chooses its own name, and must not write policies with it.
+fn in_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted
+        .get(1..quoted.len().saturating_sub(1))
+        .unwrap_or_default()
+        .to_owned()
 }
 
 /// The document with every resource in one and the same region and account: there is but one.
@@ -303,6 +314,17 @@ mod tests {
         }
         assert!(!may_connect(&[own.to_owned()], "FK-1", Some("FK-2")));
         assert!(!may_connect(&[own.to_owned()], "", None));
+        let by_name = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iot:Connect",
+            "Resource": "arn:aws:iot:eu-central-1:123456789012:client/${iot:ClientId}"}]}"#;
+        for name in ["FK-1", "\"", "\"]}", "\\"] {
+            let policies = [any.to_owned(), by_name.to_owned()];
+            assert!(!may_connect(&policies, name, Some("FK-1")), "{name}");
+        }
+        assert!(!may_connect(
+            &[any.to_owned(), "no JSON".to_owned()],
+            "FK-1",
+            None
+        ));
     }
 
     #[test]
