@@ -163,6 +163,7 @@ impl Cloud {
             devices: Arc::clone(&devices),
             faults: faults.clone(),
             strategies: Arc::clone(&strategies),
+            clients: aws::clients(&config.region),
         };
         let known: &[&Authority] = match config.strategy.has_certificates() {
             true => &[&devices, &makers],

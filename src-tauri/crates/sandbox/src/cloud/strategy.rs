@@ -102,6 +102,10 @@ impl Strategies {
     /// comes just in time, and registers it then.
     pub(crate) fn meet(self: &Arc<Self>, leaf: &CertificateDer<'_>) {
         let Some(serial) = self.newcomer(leaf) else { return };
+        // A template that is off registers nobody, and the device comes again.
+        if self.strategy == Strategy::Jitp && self.registry.template_is_off() {
+            return;
+        }
         let (id, pem) = (
             certificate_id(leaf),
             pem::encode(&pem::Pem::new("CERTIFICATE", leaf.as_ref())),

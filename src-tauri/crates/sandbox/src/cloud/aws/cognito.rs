@@ -101,7 +101,10 @@ async fn get_credentials(parts: &AwsParts, body: &[u8]) -> Result<Value, Refusal
         return Err(forbidden());
     }
     // Rule-based mapping, and `Deny` where no rule fits.
-    let role = parts.roles.for_person(&identity.roles).ok_or_else(forbidden)?;
+    let role = parts.roles.for_person(&identity.roles);
+    let role = role
+        .filter(|role| role.admits_from(&parts.pool, &id))
+        .ok_or_else(forbidden)?;
     let principal = role.assumed(&parts.account, "CognitoIdentityCredentials", None);
     let life = parts.life(LIFE);
     let keys = parts
@@ -149,7 +152,7 @@ async fn login(parts: &AwsParts, logins: &BTreeMap<String, String>) -> Result<Id
 
 impl Identities {
     /// The identity of a subject, made at its first visit. None if the system gives no randomness.
-    fn of(&self, subject: &str, region: &str) -> Option<String> {
+    pub(super) fn of(&self, subject: &str, region: &str) -> Option<String> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some((id, _)) = known.iter().find(|(_, own)| *own == subject) {
             return Some(id.clone());

@@ -46,7 +46,8 @@ enum Operator {
 impl Operator {
     fn holds(self, wanted: &str, value: &str) -> bool {
         match self {
-            Self::StringEquals | Self::AnyEquals | Self::Bool => wanted == value,
+            Self::StringEquals | Self::AnyEquals => wanted == value,
+            Self::Bool => wanted.eq_ignore_ascii_case(value),
             Self::StringLike | Self::AnyLike => fits(wanted, value),
         }
     }

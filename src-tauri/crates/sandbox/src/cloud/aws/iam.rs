@@ -136,24 +136,30 @@ impl Principal {
 }
 
 /// Whether policies of AWS IoT let a certificate connect as this client, with the variables that a connection fills in
-/// (AWS IoT developer guide, "Policy variables"). A document with what is not known here might deny, so that with it
-/// nothing is allowed.
-pub(crate) fn may_connect(policies: &[String], client_id: &str, thing: Option<&str>) -> bool {
-    let client = format!("arn:aws:iot:region:account:client/{client_id}");
+/// (AWS IoT developer guide, "Policy variables"). `clients` is how ARNs of clients begin. A document with what is not known
+/// here might deny, so that with it nothing is allowed.
+pub(crate) fn may_connect(policies: &[String], clients: &str, client_id: &str, thing: Option<&str>) -> bool {
+    let client = format!("{clients}{}", literal(client_id));
     let attached = thing.is_some().to_string();
     let context = Context::default().with("iot:Connection.Thing.IsAttached", &attached);
     let words: Option<Vec<Word>> = policies
         .iter()
         .map(|document| {
-            let document = document.replace("${iot:ClientId}", &in_json(client_id)).replace(
-                "${iot:Connection.Thing.ThingName}",
-                &in_json(thing.unwrap_or_default()),
-            );
-            let policy = Policy::read(&anywhere(&document)?).ok()?;
+            let mut document = document.replace("${iot:ClientId}", &in_json(&literal(client_id)));
+            // A variable that nothing fills in matches nothing.
+            if let Some(thing) = thing {
+                document = document.replace("${iot:Connection.Thing.ThingName}", &in_json(&literal(thing)));
+            }
+            let policy = Policy::read(&document).ok()?;
             Some(policy.word("iot:Connect", &client, &context))
         })
         .collect();
     words.is_some_and(|words| words.contains(&Word::Allows) && !words.contains(&Word::Denies))
+}
+
+/// A text in which nothing stands for anything else: the signs that patterns have are put out of their way.
+fn literal(text: &str) -> String {
+    text.replace('*', "\u{e000}").replace('?', "\u{e001}")
 }
 
 /// A text as it stands within a text of JSON: a client chooses its own name, and must not write policies with it.
@@ -165,49 +171,60 @@ fn in_json(text: &str) -> String {
         .to_owned()
 }
 
-/// The document with every resource in one and the same region and account: there is but one.
-fn anywhere(document: &str) -> Option<String> {
-    let mut value: Value = serde_json::from_str(document).ok()?;
-    let statements = match value.get_mut("Statement")? {
-        Value::Array(all) => all.iter_mut().collect(),
-        one => vec![one],
-    };
-    for statement in statements {
-        let resources = match statement.get_mut("Resource")? {
-            Value::Array(all) => all.iter_mut().collect(),
-            one => vec![one],
-        };
-        for resource in resources {
-            if let Some((_, name)) = resource.as_str().and_then(|text| text.split_once(":client/")) {
-                *resource = format!("arn:aws:iot:region:account:client/{name}").into();
-            }
-        }
-    }
-    Some(value.to_string())
-}
-
-/// `*` stands for any text and `?` for one sign.
+/// `*` stands for any text and `?` for one sign. Takes no longer than the product of both lengths: where a sign does not
+/// fit, only the last `*` can have taken too little.
 pub(super) fn fits(pattern: &str, text: &str) -> bool {
-    match pattern.chars().next() {
-        None => text.is_empty(),
-        Some('*') => {
-            let rest = pattern.get(1..).unwrap_or_default();
-            let starts = text.char_indices().map(|(at, _)| at).chain([text.len()]);
-            starts
-                .filter_map(|at| text.get(at..))
-                .any(|tail| fits(rest, tail))
+    let (mut left, mut rest) = (pattern.chars(), text.chars());
+    // What follows the last `*`, and what it has not taken yet.
+    let mut star: Option<(std::str::Chars<'_>, std::str::Chars<'_>)> = None;
+    loop {
+        let (mut after, mut tail) = (left.clone(), rest.clone());
+        match (after.next(), tail.next()) {
+            (None, None) => return true,
+            (Some('*'), _) => {
+                star = Some((after.clone(), rest.clone()));
+                left = after;
+                continue;
+            }
+            (Some(sign), Some(own)) if sign == '?' || sign == own => {
+                (left, rest) = (after, tail);
+                continue;
+            }
+            _ => {}
         }
-        Some(sign) => {
-            let mut left = text.chars();
-            let same = left.next().is_some_and(|own| sign == '?' || sign == own);
-            same && fits(pattern.get(sign.len_utf8()..).unwrap_or_default(), left.as_str())
+        let Some((behind, taken)) = &mut star else {
+            return false;
+        };
+        if taken.next().is_none() {
+            return false;
         }
+        (left, rest) = (behind.clone(), taken.clone());
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const CLIENTS: &str = "arn:aws:iot:eu-central-1:123456789012:client/";
+
+    #[test]
+    fn a_pattern_of_many_stars_is_soon_through() {
+        let text = "a".repeat(10_000);
+        assert!(!fits(&format!("{}b", "*a".repeat(50)), &text));
+        assert!(fits(&format!("{}*", "*a".repeat(50)), &text));
+        for (pattern, text, fit) in [
+            ("", "", true),
+            ("*", "", true),
+            ("a*b*c", "axxbyybzzc", true),
+            ("a*b*c", "axxbyybzz", false),
+            ("?ö*", "aöx", true),
+            ("??", "a", false),
+            ("*ab", "aab", true),
+        ] {
+            assert_eq!(fits(pattern, text), fit, "{pattern} {text}");
+        }
+    }
 
     fn policy(statements: &str) -> Policy {
         Policy::read(&format!(
@@ -307,21 +324,42 @@ mod tests {
         ] {
             let policies: Vec<String> = policies.iter().map(|text| (*text).to_owned()).collect();
             assert_eq!(
-                may_connect(&policies, "FK-1", Some("FK-1")),
+                may_connect(&policies, CLIENTS, "FK-1", Some("FK-1")),
                 connects,
                 "{policies:?}"
             );
         }
-        assert!(!may_connect(&[own.to_owned()], "FK-1", Some("FK-2")));
-        assert!(!may_connect(&[own.to_owned()], "", None));
+        assert!(!may_connect(&[own.to_owned()], CLIENTS, "FK-1", Some("FK-2")));
+        assert!(!may_connect(&[own.to_owned()], CLIENTS, "", None));
+        let elsewhere = own.replace("eu-central-1", "eu-west-1");
+        assert!(!may_connect(&[elsewhere], CLIENTS, "FK-1", Some("FK-1")));
+        let whole_account = any.replace("\"*\"}", "\"arn:aws:iot:eu-central-1:123456789012:*\"}");
+        assert!(may_connect(&[whole_account], CLIENTS, "FK-1", None));
+        let of_thing = any.replace(
+            "\"*\"}",
+            "\"arn:aws:iot:eu-central-1:123456789012:client/${iot:Connection.Thing.ThingName}*\"}",
+        );
+        assert!(may_connect(
+            std::slice::from_ref(&of_thing),
+            CLIENTS,
+            "FK-1a",
+            Some("FK-1")
+        ));
+        assert!(
+            !may_connect(&[of_thing], CLIENTS, "FK-1", None),
+            "nothing fills it in"
+        );
         let by_name = r#"{"Version": "2012-10-17", "Statement": [{"Effect": "Deny", "Action": "iot:Connect",
             "Resource": "arn:aws:iot:eu-central-1:123456789012:client/${iot:ClientId}"}]}"#;
-        for name in ["FK-1", "\"", "\"]}", "\\"] {
+        for name in ["FK-1", "\"", "a\"", "\"]}", "\\", "*", "?"] {
             let policies = [any.to_owned(), by_name.to_owned()];
-            assert!(!may_connect(&policies, name, Some("FK-1")), "{name}");
+            assert!(!may_connect(&policies, CLIENTS, name, Some("FK-1")), "{name}");
+            let allowed = [by_name.replace("Deny", "Allow")];
+            assert!(may_connect(&allowed, CLIENTS, name, Some("FK-1")), "{name}");
         }
         assert!(!may_connect(
             &[any.to_owned(), "no JSON".to_owned()],
+            CLIENTS,
             "FK-1",
             None
         ));

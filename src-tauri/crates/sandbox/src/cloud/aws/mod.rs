@@ -165,11 +165,24 @@ impl Aws {
             let own = users.filter(|user| user.roles.iter().any(|role| role == wanted));
             own.map(|user| user.subject.as_str()).collect()
         };
+        let pool = format!("{}:5a9d4f36-7c1b-4e08-9c6d-2b1f0e3a7d54", account.region);
+        let identities = Identities::default();
+        // A trust names identities of the pool, so that those who are named have theirs from the beginning.
+        let of_pool = |subjects: &[&str]| -> Option<Vec<String>> {
+            let ids = subjects
+                .iter()
+                .map(|subject| identities.of(subject, &account.region));
+            ids.collect()
+        };
+        let (supporters, registrars): (Vec<&str>, Vec<&str>) = (of_role("support"), of_role("registrar"));
         let people = People {
+            pool: &pool,
+            supporters_in_pool: of_pool(&supporters)?,
+            registrars_in_pool: of_pool(&registrars)?,
             issuer: make.issuer,
             client: &make.config.client_id,
-            supporters: of_role("support"),
-            registrars: of_role("registrar"),
+            supporters,
+            registrars,
         };
         let objects = Objects::default();
         let bulk = Tasks::new(Need {
@@ -184,8 +197,8 @@ impl Aws {
             stop: make.stop,
         });
         Some(Self(Arc::new(AwsParts {
-            pool: format!("{}:5a9d4f36-7c1b-4e08-9c6d-2b1f0e3a7d54", account.region),
             roles: Roles::new(&account, &people).ok()?,
+            pool,
             account,
             objects,
             bulk,
@@ -196,7 +209,7 @@ impl Aws {
                 make.clock.clone(),
             ),
             keys: KeyStore::new(make.config.witness.clone()),
-            identities: Identities::default(),
+            identities,
             made_at: make.clock.now(),
             kind: match make.config.strategy {
                 Strategy::Jitp => "JITP",
@@ -263,6 +276,11 @@ impl Aws {
     pub(crate) fn router(&self) -> Router {
         Router::new().fallback(serve).with_state(self.clone())
     }
+}
+
+/// How ARNs of MQTT clients of the account begin, up to their names.
+pub(crate) fn clients(region: &str) -> String {
+    format!("arn:aws:iot:{region}:{ACCOUNT}:client/")
 }
 
 /// Which service a request is for, by what it looks like.
@@ -353,7 +371,8 @@ impl AwsParts {
             now: self.clock.now(),
         };
         claimed.check(request, body, secret.reveal(), &here)?;
-        if self.faults.ends_keys() {
+        // Lasting keys, such as the broker's, never end.
+        if session.is_some() && self.faults.ends_keys() {
             return Err(keys::over());
         }
         Ok(principal)

@@ -16,7 +16,9 @@ pub(super) const LONGEST: usize = 8 << 20;
 /// The most that is kept, in bytes.
 const MOST: usize = 64 << 20;
 /// Links that are good for something at one time.
-const MOST_LINKS: usize = 4096;
+const MOST_LINKS: usize = 1024;
+/// How long a link that is over is still known to have been one.
+const AFTERLIFE: Duration = Duration::from_secs(3600);
 
 /// The store. Cheap to clone.
 #[derive(Clone, Default)]
@@ -55,7 +57,8 @@ pub(super) enum Full {
 }
 
 impl Object {
-    /// What an object is known by to be the same: like S3's own of encrypted objects, no MD5 of it.
+    /// What an object is known by to be the same. S3's own is as a rule the MD5 of it, which clients must not build on and
+    /// nobody needs here.
     pub(super) fn tag(&self) -> String {
         let hash = Sha256::digest(&self.bytes);
         format!("\"{}\"", hex::encode(hash.get(..16).unwrap_or_default()))
@@ -91,10 +94,14 @@ impl Objects {
     pub(super) fn link(&self, secret: String, path: String, report: Bytes, life: Duration) {
         let mut kept = self.kept();
         let now = Instant::now();
-        kept.links.retain(|_, link| link.deadline > now);
-        // Whoever asks for so many does not read them.
+        kept.links.retain(|_, link| link.deadline + AFTERLIFE > now);
+        // Whoever asks for so many does not read them; what would end first goes first.
         while kept.links.len() >= MOST_LINKS {
-            kept.links.pop_first();
+            let first = kept.links.iter().min_by_key(|(_, link)| link.deadline);
+            let Some(first) = first.map(|(secret, _)| secret.clone()) else {
+                break;
+            };
+            kept.links.remove(&first);
         }
         let deadline = now + life;
         let link = Link {
@@ -156,5 +163,15 @@ mod tests {
         assert_eq!(objects.linked("Secret", "/errors-1"), Err(false));
         tokio::time::advance(life).await;
         assert_eq!(objects.linked("secret", "/errors-1"), Err(true));
+        for number in 0..MOST_LINKS {
+            let path = format!("/later-{number}");
+            objects.link(format!("s{number}"), path, "report".into(), life);
+        }
+        assert_eq!(
+            objects.linked("secret", "/errors-1"),
+            Err(false),
+            "the oldest goes first"
+        );
+        assert_eq!(objects.linked("s0", "/later-0"), Ok("report".into()));
     }
 }

@@ -14,6 +14,8 @@ use super::trust::{ASSUME, Trust, WEB_IDENTITY, Who};
 
 /// AWS IoT, as roles trust it and as roles are passed on to it.
 pub(super) const IOT: &str = "iot.amazonaws.com";
+/// Identity pools, as roles trust them.
+const POOLS: &str = "cognito-identity.amazonaws.com";
 /// The role that AWS IoT takes for a bulk registration, and the bucket that it reads, as the papers call both.
 pub(super) const REGISTRATION: &str = "fieldkey-registration";
 
@@ -23,6 +25,8 @@ pub(super) struct Role {
     pub(super) arn: String,
     policy: Policy,
     trust: Trust,
+    /// The trust of the same role where an identity pool gives it; none for a role that no person takes.
+    pool_trust: Option<Trust>,
     /// The issuer's own role that it is for; none for a role that no person takes.
     wants: Option<&'static str>,
     /// Whether its trust says which people it is for. One that admits anybody of the issuer is given to people of that
@@ -47,6 +51,54 @@ pub(super) struct People<'a> {
     pub(super) supporters: Vec<&'a str>,
     /// The subjects of those who may register in bulk.
     pub(super) registrars: Vec<&'a str>,
+    /// The identity pool.
+    pub(super) pool: &'a str,
+    /// The identities that the pool gives those who work in support.
+    pub(super) supporters_in_pool: Vec<String>,
+    /// And those who may register in bulk.
+    pub(super) registrars_in_pool: Vec<String>,
+}
+
+/// The trust of the roles by one way to keys: for anybody who signs in, and for those who are named.
+struct Trusts {
+    anybody: Trust,
+    supporters: Trust,
+    registrars: Trust,
+}
+
+impl Trusts {
+    fn by_role(account: &Account, people: &People<'_>, issuer: &Issuer) -> Result<Self, String> {
+        let way = format!("way = \"sts\"\nrole = \"{}\"", account.role("FieldkeyInstaller"));
+        let name = people.issuer.strip_prefix("https://").unwrap_or(people.issuer);
+        let (support, registrars) = (&people.supporters, &people.registrars);
+        Self::printed(account, people, issuer, &way, name, support, registrars)
+    }
+
+    fn by_pool(account: &Account, people: &People<'_>, issuer: &Issuer) -> Result<Self, String> {
+        let way = format!("way = \"cognito\"\nidentity_pool = \"{}\"", people.pool);
+        let support: Vec<&str> = people.supporters_in_pool.iter().map(String::as_str).collect();
+        let registrars: Vec<&str> = people.registrars_in_pool.iter().map(String::as_str).collect();
+        Self::printed(account, people, issuer, &way, POOLS, &support, &registrars)
+    }
+
+    fn printed(
+        account: &Account,
+        people: &People<'_>,
+        issuer: &Issuer,
+        way: &str,
+        name: &str,
+        supporters: &[&str],
+        registrars: &[&str],
+    ) -> Result<Self, String> {
+        let settings = settings(account, people, way)?;
+        let paper = |part| paper(part, &settings, issuer, account).text;
+        let named = paper(Part::NamedTrust);
+        Ok(Self {
+            anybody: Trust::read(&paper(Part::Trust))?,
+            supporters: Trust::read(&naming(&named, name, supporters)?)?,
+            registrars: Trust::read(&naming(&named, name, registrars)?)?,
+        })
+    }
 }
 
 impl Roles {
@@ -55,23 +107,23 @@ impl Roles {
             address: people.issuer.into(),
             client: people.client.into(),
         };
-        let settings = settings(account, people)?;
+        let by_role = Trusts::by_role(account, people, &issuer)?;
+        let by_pool = Trusts::by_pool(account, people, &issuer)?;
+        let way = format!("way = \"cognito\"\nidentity_pool = \"{}\"", people.pool);
+        let settings = settings(account, people, &way)?;
         let paper = |part| paper(part, &settings, &issuer, account).text;
         let arn = |name: &str| account.role(name);
-        let of_people = |name, wants, policy: &str, trust: &str, named| {
+        let of_people = |name, wants, policy: &str, (trust, pool_trust), named| {
             Ok::<_, String>(Role {
                 name,
                 arn: arn(name),
                 policy: Policy::read(policy)?,
-                trust: Trust::read(trust)?,
+                trust,
+                pool_trust: Some(pool_trust),
                 wants: Some(wants),
                 named,
             })
         };
-        let anybody = paper(Part::Trust);
-        let named = paper(Part::NamedTrust);
-        let supporters = naming(&named, people, &people.supporters)?;
-        let registrars = naming(&named, people, &people.registrars)?;
         let (support, installer) = (account.policy(Work::Support), account.policy(Work::Installer));
         Ok(Self {
             people: [
@@ -79,21 +131,21 @@ impl Roles {
                     "FieldkeySupport",
                     "support",
                     &support.to_string(),
-                    &supporters,
+                    (by_role.supporters, by_pool.supporters),
                     true,
                 )?,
                 of_people(
                     "FieldkeyInstaller",
                     "installer",
                     &installer.to_string(),
-                    &anybody,
+                    (by_role.anybody, by_pool.anybody),
                     false,
                 )?,
                 of_people(
                     "FieldkeyRegistrar",
                     "registrar",
                     &paper(Part::Registrar),
-                    &registrars,
+                    (by_role.registrars, by_pool.registrars),
                     true,
                 )?,
             ],
@@ -102,6 +154,7 @@ impl Roles {
                 arn: arn(REGISTRATION),
                 policy: Policy::read(&paper(Part::Registration))?,
                 trust: Trust::read(&paper(Part::RegistrationTrust))?,
+                pool_trust: None,
                 wants: None,
                 named: true,
             },
@@ -147,6 +200,16 @@ impl Role {
         trusted && (self.named || self.is_for(&identity.roles))
     }
 
+    /// Whether its trust admits the identity of this pool.
+    pub(super) fn admits_from(&self, pool: &str, identity: &str) -> bool {
+        let context = Context::default()
+            .with(&format!("{POOLS}:aud"), pool)
+            .with(&format!("{POOLS}:amr"), "authenticated")
+            .with(&format!("{POOLS}:sub"), identity);
+        let trust = self.pool_trust.as_ref();
+        trust.is_some_and(|trust| trust.admits(Who::Federated(POOLS), WEB_IDENTITY, &context))
+    }
+
     /// Whether AWS IoT may take it.
     pub(super) fn admits_iot(&self) -> bool {
         self.trust.admits(Who::Service(IOT), ASSUME, &Context::default())
@@ -171,13 +234,12 @@ impl Role {
 }
 
 /// The profile for which the papers are printed.
-fn settings(account: &Account, people: &People<'_>) -> Result<AwsSettings, String> {
+fn settings(account: &Account, people: &People<'_>, way: &str) -> Result<AwsSettings, String> {
     let Account { region, template, .. } = account;
     let People { issuer, client, .. } = people;
     let text = format!(
         "name = \"Sandbox\"\n[sign-in]\nissuer = \"{issuer}\"\nclient-id = \"{client}\"\n[cloud]\nkind = \"aws-iot\"\n\
-         region = \"{region}\"\ntemplate = \"{template}\"\n[cloud.credentials]\nway = \"sts\"\nrole = \"{}\"\n",
-        account.role("FieldkeyInstaller")
+         region = \"{region}\"\ntemplate = \"{template}\"\n[cloud.credentials]\n{way}\n"
     );
     match Profile::parse(&text).map_err(|error| error.to_string())?.cloud {
         CloudSettings::AwsIot(settings) => Ok(*settings),
@@ -193,14 +255,13 @@ fn provider_arn(account: &Account, name: &str) -> String {
 }
 
 /// A trust policy for these persons, of the one that is printed with a place for them.
-fn naming(trust: &str, people: &People<'_>, persons: &[&str]) -> Result<String, String> {
+fn naming(trust: &str, provider: &str, persons: &[&str]) -> Result<String, String> {
     let mut trust: Value = serde_json::from_str(trust).map_err(|error| error.to_string())?;
-    let name = people.issuer.strip_prefix("https://").unwrap_or(people.issuer);
     let equal = trust
         .pointer_mut("/Statement/0/Condition/StringEquals")
         .and_then(Value::as_object_mut)
         .ok_or("the printed trust has no condition")?;
-    let place = equal.get_mut(&format!("{name}:sub"));
+    let place = equal.get_mut(&format!("{provider}:sub"));
     *place.ok_or("the printed trust has no place for persons")? = persons.into();
     Ok(trust.to_string())
 }
@@ -215,6 +276,7 @@ mod tests {
     use engine::settings::Strategy;
 
     const ISSUER: &str = "https://127.0.0.1:8443";
+    const POOL: &str = "eu-central-1:5a9d4f36-7c1b-4e08-9c6d-2b1f0e3a7d54";
 
     fn account() -> Account {
         Account {
@@ -233,6 +295,9 @@ mod tests {
             client: "fieldkey",
             supporters: vec!["sam"],
             registrars: vec!["rita"],
+            pool: POOL,
+            supporters_in_pool: vec!["eu-central-1:5a".into()],
+            registrars_in_pool: vec!["eu-central-1:21".into()],
         };
         Roles::new(&account(), &people).unwrap()
     }
@@ -266,6 +331,27 @@ mod tests {
         assert!(admits("registrar", "rita", "registrar"));
         assert!(!admits("registrar", "anna", "registrar"));
         assert!(!admits("registrar", "anna", "installer"));
+    }
+
+    #[test]
+    fn a_pool_gives_roles_to_those_whom_the_trust_admits_and_names() {
+        let roles = roles();
+        let admits = |wants: &str, pool: &str, identity: &str| {
+            let arn = roles.arn_for(wants);
+            roles.by_arn(&arn).unwrap().admits_from(pool, identity)
+        };
+        for (wants, pool, identity, admitted) in [
+            ("installer", POOL, "eu-central-1:99", true),
+            ("installer", "eu-central-1:another", "eu-central-1:99", false),
+            ("support", POOL, "eu-central-1:5a", true),
+            ("support", POOL, "eu-central-1:99", false),
+            ("registrar", POOL, "eu-central-1:21", true),
+            ("registrar", POOL, "eu-central-1:5a", false),
+        ] {
+            assert_eq!(admits(wants, pool, identity), admitted, "{wants} {identity}");
+        }
+        let registration = roles.by_arn(&roles.registration()).unwrap();
+        assert!(!registration.admits_from(POOL, "eu-central-1:21"));
     }
 
     #[test]

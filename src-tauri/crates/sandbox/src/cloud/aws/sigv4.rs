@@ -17,6 +17,8 @@ use super::s3;
 const ALGORITHM: &str = "AWS4-HMAC-SHA256";
 /// How far a request's time may be off, in seconds.
 const TOLERANCE: i64 = 300;
+/// The same for S3 (Amazon S3 API reference, error RequestTimeTooSkewed).
+const TOLERANCE_OF_S3: i64 = 900;
 const DATE: &str = "x-amz-date";
 const CONTENT_HASH: &str = "x-amz-content-sha256";
 
@@ -108,17 +110,23 @@ impl Claimed {
             )));
         }
         let ahead = self.at.saturating_sub(here.now);
-        if ahead < -TOLERANCE {
-            let (now, least) = (stamp(here.now), stamp(here.now.saturating_sub(TOLERANCE)));
+        let tolerance = if here.service == "s3" {
+            TOLERANCE_OF_S3
+        } else {
+            TOLERANCE
+        };
+        let minutes = tolerance / 60;
+        if ahead < -tolerance {
+            let (now, least) = (stamp(here.now), stamp(here.now.saturating_sub(tolerance)));
             return Err(wrong(format!(
-                "Signature expired: {} is now earlier than {least} ({now} - 5 min.)",
+                "Signature expired: {} is now earlier than {least} ({now} - {minutes} min.)",
                 self.stamp
             )));
         }
-        if ahead > TOLERANCE {
-            let (now, most) = (stamp(here.now), stamp(here.now.saturating_add(TOLERANCE)));
+        if ahead > tolerance {
+            let (now, most) = (stamp(here.now), stamp(here.now.saturating_add(tolerance)));
             return Err(wrong(format!(
-                "Signature not yet current: {} is still later than {most} ({now} + 5 min.)",
+                "Signature not yet current: {} is still later than {most} ({now} + {minutes} min.)",
                 self.stamp
             )));
         }

@@ -86,8 +86,7 @@ impl Account {
         for _ in 0..LOOKS {
             let left: Principals = read(&self.call(Method::GET, &path, None).await?)?;
             if !left.principals.contains(&arn) {
-                let path = format!("/certificates/{certificate}?forceDelete=true");
-                return self.call(Method::DELETE, &path, None).await.map(drop);
+                return self.delete(certificate).await;
             }
             tokio::time::sleep(LOOK_PACE).await;
         }
@@ -95,6 +94,12 @@ impl Account {
             Code::Unavailable,
             format!("{thing} does not let go of {certificate}. Try again later."),
         ))
+    }
+
+    /// DeleteCertificate, policies and all.
+    pub(super) async fn delete(&self, certificate: &str) -> Result<(), Problem> {
+        let path = format!("/certificates/{certificate}?forceDelete=true");
+        self.call(Method::DELETE, &path, None).await.map(drop)
     }
 
     async fn call(&self, method: Method, path: &str, principal: Option<&str>) -> Result<Vec<u8>, Problem> {

@@ -1,5 +1,7 @@
 //! Things: release to support, and the credentials that a service visit or a transfer changes.
 
+use std::sync::Arc;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
@@ -8,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::{Broker, Code, Person, Problem, Right};
-use crate::cloud::registry::{ThingView, Touch};
+use crate::cloud::registry::{Deletion, ThingView, Touch};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -72,13 +74,20 @@ pub(super) async fn delete(
     under: Result<Query<UnderClaim>, QueryRejection>,
 ) -> Answer {
     let Query(under) = under.map_err(|error| Problem::new(Code::MalformedRequest, error.body_text()))?;
-    let parts = &broker.0;
-    if parts
+    let left = broker
+        .0
         .registry
-        .may_delete(&name, &principal, touch(&person, &under))?
-    {
-        parts.account.remove(&name, &principal).await?;
-    }
+        .may_delete(&name, &principal, touch(&person, &under))?;
+    let (parts, thing) = (Arc::clone(&broker.0), name.clone());
+    // It goes on to its end where whoever asked goes away.
+    let removing = tokio::spawn(async move {
+        match left {
+            Deletion::Done => Ok(()),
+            Deletion::Detached => parts.account.delete(&principal).await,
+            Deletion::Attached => parts.account.remove(&thing, &principal).await,
+        }
+    });
+    removing.await.map_err(|_| Problem::internal())??;
     broker.shown(&name)
 }
 

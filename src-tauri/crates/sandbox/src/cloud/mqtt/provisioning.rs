@@ -21,6 +21,8 @@ pub(crate) struct Provisioning {
     pub(crate) devices: Arc<Authority>,
     pub(crate) faults: Faults,
     pub(crate) strategies: Arc<Strategies>,
+    /// How ARNs of clients begin, up to their names.
+    pub(crate) clients: String,
 }
 
 /// How an operation ends.

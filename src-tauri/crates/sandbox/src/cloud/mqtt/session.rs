@@ -115,7 +115,12 @@ impl Session {
         if let Admission::Device { principal, thing } = &self.who {
             let registry = &self.server.provisioning.registry;
             let policies = registry.policies_on(principal);
-            if !may_connect(&policies, &client_id, thing.as_deref()) {
+            if !may_connect(
+                &policies,
+                &self.server.provisioning.clients,
+                &client_id,
+                thing.as_deref(),
+            ) {
                 self.wire.refuse(Reason::NotAuthorized);
                 self.flush().await;
                 return None;

@@ -39,7 +39,7 @@ impl Registry {
                 .certificates
                 .get(id)
                 .ok_or_else(|| failed("does not exist"))?;
-            if made.thing.is_some() && made.thing != name {
+            if name.is_some() && made.thing.is_some() && made.thing != name {
                 return Err(failed("is attached to another thing exclusively"));
             }
         }
@@ -71,6 +71,10 @@ impl Registry {
                 made.thing.clone_from(&name);
                 made.leaves = None;
             }
+        }
+        // A certificate that waited for its registration does so no longer.
+        if let Some(id) = &certificate {
+            state.ownership.retain(|_, token| token.certificate != *id);
         }
         state.policies.extend(policies);
         if let Some(device) = state.devices.get_mut(&serial) {

@@ -255,4 +255,32 @@ mod tests {
         told(&mut changes).await;
         assert_eq!(registry.principal_things(&id).unwrap(), [""; 0]);
     }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_certificate_that_came_no_further_than_to_leave_its_thing_is_still_to_be_deleted() {
+        use crate::cloud::registry::{Deletion, Touch};
+        let registry = registry();
+        let id = attached(&registry);
+        let left = || {
+            let office = Touch {
+                claim: None,
+                may_claim: true,
+                may_transfer: true,
+            };
+            registry.may_delete("FK-1", &id, office).unwrap()
+        };
+        registry
+            .set_certificate_status(&id, CertificateStatus::Inactive)
+            .unwrap();
+        assert_eq!(left(), Deletion::Attached);
+        let mut changes = registry.changes();
+        registry.detach_thing("FK-1", &id).unwrap();
+        while left() == Deletion::Attached {
+            changes.mark_unchanged();
+            told(&mut changes).await;
+        }
+        assert_eq!(left(), Deletion::Detached);
+        registry.delete_certificate(&id, true).unwrap();
+        assert_eq!(left(), Deletion::Done);
+    }
 }

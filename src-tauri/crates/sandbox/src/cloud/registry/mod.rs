@@ -29,7 +29,7 @@ pub(crate) use self::bulk::Provisioned;
 pub(crate) use self::claims::{ClaimRequest, IssuedClaim, Purpose};
 pub(crate) use self::enrolment::{Admission, Registration};
 pub(crate) use self::shadows::ShadowRecord;
-pub(crate) use self::things::Touch;
+pub(crate) use self::things::{Deletion, Touch};
 pub(crate) use self::view::{DeviceView, EnrolmentView, ReleasedView, ThingView};
 
 use self::view::{EventView, PrincipalView};

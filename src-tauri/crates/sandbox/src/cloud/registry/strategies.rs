@@ -42,6 +42,11 @@ impl Registry {
         Some(())
     }
 
+    /// Whether the account's template is switched off.
+    pub(crate) fn template_is_off(&self) -> bool {
+        self.0.faults.now().template_disabled
+    }
+
     /// Keeps a certificate of a known authority as PENDING_ACTIVATION, when its device comes for the first time.
     /// Whether it did.
     pub(crate) fn met(&self, id: &str, pem: &str) -> bool {

@@ -94,8 +94,8 @@ impl Registry {
         Ok((certificate.status == CertificateStatus::Active) != active)
     }
 
-    /// Whether a credential is to be detached and deleted, which is allowed then. False where it is gone already.
-    pub(crate) fn may_delete(&self, name: &str, id: &str, touch: Touch<'_>) -> Result<bool, Problem> {
+    /// What is left to do to delete a credential, which is allowed then.
+    pub(crate) fn may_delete(&self, name: &str, id: &str, touch: Touch<'_>) -> Result<Deletion, Problem> {
         let mut state = self.state();
         state.must_have_thing(name)?;
         state.allows(name, id, touch, true)?;
@@ -104,7 +104,14 @@ impl Registry {
                 let detail = format!("{id} is active. Deactivate it first.");
                 Err(Problem::new(Code::StillActive, detail))
             }
-            found => Ok(found.is_some()),
+            Some(_) => Ok(Deletion::Attached),
+            // An earlier try may have come no further than to detach it.
+            None => Ok(match state.certificates.get(id) {
+                Some(left) if left.thing.is_none() && left.status == CertificateStatus::Inactive => {
+                    Deletion::Detached
+                }
+                _ => Deletion::Done,
+            }),
         }
     }
 
@@ -112,6 +119,17 @@ impl Registry {
     pub(crate) fn view(&self, name: &str) -> Option<ThingView> {
         self.state().thing_view(name)
     }
+}
+
+/// What is left to do of deleting a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Deletion {
+    /// Nothing: it is gone.
+    Done,
+    /// To delete it.
+    Detached,
+    /// To detach it first.
+    Attached,
 }
 
 impl State {

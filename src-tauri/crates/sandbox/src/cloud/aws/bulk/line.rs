@@ -1,7 +1,7 @@
 //! A line of a line file: worked out by the template, registered, and told in a report.
 //!
 //! AWS does not describe the form of its reports. Here each line of one is an object with the line's number and place in
-//! the file, and with what RegisterThing would have answered.
+//! the file, and much of what RegisterThing answers: the certificate that was made, and ARNs of thing and certificate.
 
 use std::collections::BTreeMap;
 

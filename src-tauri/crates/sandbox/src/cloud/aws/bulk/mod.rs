@@ -69,8 +69,19 @@ impl AwsParts {
                         return Err(Refusal::invalid(format!("There is no report {other:?}")));
                     }
                 };
-                let links = self.bulk.links(id, report)?.into_iter().map(Value::from);
-                let mut page = asked.page("resourceLinks", "nextToken", links.collect())?;
+                let numbers = (1..=self.bulk.reports(id, report)?).map(Value::from);
+                let mut page = asked.page("resourceLinks", "nextToken", numbers.collect())?;
+                // Links are made for what is on this page alone.
+                for entry in page
+                    .get_mut("resourceLinks")
+                    .and_then(Value::as_array_mut)
+                    .into_iter()
+                    .flatten()
+                {
+                    let number = entry.as_u64().and_then(|number| usize::try_from(number).ok());
+                    let number = number.ok_or_else(Refusal::internal)?;
+                    *entry = self.bulk.link(id, report, number)?.into();
+                }
                 if let Some(page) = page.as_object_mut() {
                     page.insert("reportType".into(), name.into());
                 }

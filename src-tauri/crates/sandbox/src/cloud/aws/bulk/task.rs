@@ -57,8 +57,6 @@ struct Inner {
     need: Need,
     /// Oldest first.
     all: Mutex<Vec<Task>>,
-    /// Wakes the task that runs when it is to stop.
-    stopping: Notify,
 }
 
 /// What a task was started with.
@@ -101,6 +99,8 @@ struct Task {
     errors: Vec<String>,
     created_at: i64,
     changed_at: i64,
+    /// Wakes it when it is to stop.
+    stopping: Arc<Notify>,
 }
 
 impl Status {
@@ -114,7 +114,6 @@ impl Tasks {
         Self(Arc::new(Inner {
             need,
             all: Mutex::default(),
-            stopping: Notify::new(),
         }))
     }
 
@@ -129,6 +128,7 @@ impl Tasks {
         getrandom::fill(&mut random).map_err(|_| Refusal::internal())?;
         let id = uuid::Builder::from_random_bytes(random).into_uuid().to_string();
         let at = self.0.need.clock.now();
+        let stopping = Arc::new(Notify::new());
         let mut all = self.all();
         if all.iter().any(|task| !task.status.is_over()) {
             return Err(one_at_a_time());
@@ -146,20 +146,21 @@ impl Tasks {
             errors: Vec::new(),
             created_at: at,
             changed_at: at,
+            stopping: Arc::clone(&stopping),
         });
         drop(all);
         let (tasks, own) = (self.clone(), id.clone());
         tokio::spawn(async move {
             let stop = tasks.0.need.stop.clone();
             tokio::select! {
-                () = tasks.run(&own, &order, &template, &reader) => {}
+                () = tasks.run(&own, &order, &template, &reader, &stopping) => {}
                 () = stopped(stop) => {}
             }
         });
         Ok(id)
     }
 
-    async fn run(&self, id: &str, order: &Order, template: &Template, reader: &Principal) {
+    async fn run(&self, id: &str, order: &Order, template: &Template, reader: &Principal, stopping: &Notify) {
         let text = match self.read(order, reader) {
             Ok(text) => text,
             Err(why) => return self.end(id, Status::Failed, Some(why)),
@@ -176,7 +177,7 @@ impl Tasks {
         for (number, whole) in (1..).zip(text.split_inclusive('\n')) {
             tokio::select! {
                 () = tokio::time::sleep(need.faults.bulk_line_delay()) => {}
-                () = self.0.stopping.notified() => {}
+                () = stopping.notified() => {}
             }
             // Others are served between two lines, however many there are.
             tokio::task::yield_now().await;
@@ -233,7 +234,7 @@ impl Tasks {
             Status::InProgress => {
                 task.status = Status::Cancelling;
                 task.changed_at = at;
-                self.0.stopping.notify_one();
+                task.stopping.notify_one();
                 Ok(())
             }
             Status::Cancelling => Ok(()),
@@ -272,8 +273,22 @@ impl Tasks {
         Some(told)
     }
 
-    /// Links to the reports of a task that is over. Each asking gives others, which live for a while.
-    pub(super) fn links(&self, id: &str, report: Report) -> Result<Vec<String>, Refusal> {
+    /// How many reports there are of a task; none before it is over.
+    pub(super) fn reports(&self, id: &str, report: Report) -> Result<usize, Refusal> {
+        let all = self.all();
+        let task = all.iter().find(|task| task.id == id);
+        let task = task.ok_or_else(|| Refusal::invalid(format!("Task {id} not found.")))?;
+        let lines = task.lines_of(report);
+        Ok(if task.status.is_over() {
+            lines.len().div_ceil(REPORT)
+        } else {
+            0
+        })
+    }
+
+    /// A link to one of the reports of a task that is over, counted from 1. Each asking gives another, which lives for a
+    /// while.
+    pub(super) fn link(&self, id: &str, report: Report, number: usize) -> Result<String, Refusal> {
         let Need {
             url,
             objects,
@@ -284,27 +299,24 @@ impl Tasks {
         let all = self.all();
         let task = all.iter().find(|task| task.id == id);
         let task = task.ok_or_else(|| Refusal::invalid(format!("Task {id} not found.")))?;
-        if !task.status.is_over() {
-            return Ok(Vec::new());
-        }
-        let (name, lines) = match report {
-            Report::Errors => ("errors", &task.errors),
-            Report::Results => ("results", &task.results),
+        let lines = task.lines_of(report);
+        let lines = lines.chunks(REPORT).nth(number.saturating_sub(1));
+        let lines = lines.ok_or_else(Refusal::internal)?;
+        let name = match report {
+            Report::Errors => "errors",
+            Report::Results => "results",
         };
         let life = faults.now().aws_link_life_ms;
         let life = life.map_or(LINK_LIFE, Duration::from_millis);
-        let link = |(number, lines): (usize, &[String])| {
-            let secret = random_name().ok_or_else(Refusal::internal)?;
-            if let Some(witness) = witness {
-                witness.saw(&secret);
-            }
-            let path = format!("{}/{}/{id}/{name}-{number}.json", s3::PREFIX, s3::REPORTS);
-            let (seconds, opener) = (life.as_secs(), s3::SECRET);
-            let address = format!("{url}{path}?X-Amz-Expires={seconds}&{opener}={secret}");
-            objects.link(secret, path, Bytes::from(lines.join("\n") + "\n"), life);
-            Ok(address)
-        };
-        (1..).zip(lines.chunks(REPORT)).map(link).collect()
+        let secret = random_name().ok_or_else(Refusal::internal)?;
+        if let Some(witness) = witness {
+            witness.saw(&secret);
+        }
+        let path = format!("{}/{}/{id}/{name}-{number}.json", s3::PREFIX, s3::REPORTS);
+        let (seconds, opener) = (life.as_secs(), s3::SECRET);
+        let address = format!("{url}{path}?X-Amz-Expires={seconds}&{opener}={secret}");
+        objects.link(secret, path, Bytes::from(lines.join("\n") + "\n"), life);
+        Ok(address)
     }
 
     fn status(&self, id: &str) -> Option<Status> {
@@ -333,6 +345,13 @@ impl Tasks {
 }
 
 impl Task {
+    fn lines_of(&self, report: Report) -> &[String] {
+        match report {
+            Report::Errors => &self.errors,
+            Report::Results => &self.results,
+        }
+    }
+
     fn percent(&self) -> usize {
         let done = self.results.len() + self.errors.len();
         (done * 100)
@@ -487,8 +506,9 @@ mod tests {
             (&json!(2), &json!(2))
         );
         let places = |report| -> Vec<(u64, u64)> {
-            let links = bench.tasks.links(&id, report).unwrap();
-            let (path, secret) = links[0].split_once('?').unwrap();
+            assert_eq!(bench.tasks.reports(&id, report).unwrap(), 1);
+            let link = bench.tasks.link(&id, report, 1).unwrap();
+            let (path, secret) = link.split_once('?').unwrap();
             let secret = secret.split_once("X-Amz-Signature=").unwrap().1;
             let path = path.strip_prefix("https://127.0.0.1:1").unwrap();
             let report = bench.objects.linked(secret, path).unwrap();
