@@ -23,6 +23,9 @@ const STARTS: usize = 3;
 /// Fifty devices that advertise ten times a second: the site's devices live twenty times faster than these words say.
 const FIFTY: &str = "[[device]]\ncount = 50\nserial = \"D{n}\"\nkeep_link = true\ninterval_ms = 2000";
 
+/// WebKit's own browser, below `/usr/lib` and the machine's folder in it; it comes with WebKit.
+const EMPTY_WINDOW: &str = "webkit2gtk-4.1/MiniBrowser";
+
 /// Measures and prints; ends well whether the aims are met or not.
 pub(crate) async fn measure(file: Option<&Path>) {
     let site = Site::bare(FIFTY).await;
@@ -76,7 +79,8 @@ pub(crate) async fn measure(file: Option<&Path>) {
     window.see("Safe to leave").await;
     window.close().await;
 
-    let lines = [
+    let empty = empty_window(&site).await;
+    let mut lines = vec![
         line("start to first device", ms(start), ms(START_AIM), "ms"),
         line(
             "memory, fifty around",
@@ -96,16 +100,48 @@ pub(crate) async fn measure(file: Option<&Path>) {
             "frames a second       {idle_frames:>8.1} around, {work_frames:.1} in work; aim 60, or updates that coalesce"
         ),
     ];
+    if let Some(empty) = empty {
+        let (without, with) = (mebibytes(empty.without_rasteriser()), mebibytes(empty.resident));
+        lines.push(format!(
+            "an empty window       {without:>8.1} MiB, {with:.1} with that renderer: WebKit's own browser with nothing in it"
+        ));
+    }
     show(&lines);
     let figures: Value = json!({
         "startMs": ms(start), "startAimMs": ms(START_AIM),
         "idleMiB": memory(idle), "idleAimMiB": mebibytes(IDLE_AIM),
         "workMiB": memory(work), "workAimMiB": mebibytes(WORK_AIM),
         "framesAround": idle_frames, "framesInWork": work_frames,
+        "emptyWindowMiB": empty.map(memory),
     });
     if let Some(file) = file {
         std::fs::write(file, format!("{figures:#}\n")).expect("the file for the figures");
     }
+}
+
+/// What an empty window of the same WebKit has in memory, below which no program with such a window can be; none where
+/// WebKit's own browser is not installed.
+async fn empty_window(site: &Site) -> Option<Memory> {
+    let machines = std::fs::read_dir("/usr/lib").ok()?.flatten();
+    let browser = machines
+        .map(|machine| machine.path().join(EMPTY_WINDOW))
+        .find(|browser| browser.is_file())?;
+    let mut running = tokio::process::Command::new(browser)
+        .arg("about:blank")
+        .envs(site.surroundings())
+        .kill_on_drop(true)
+        .spawn()
+        .ok()?;
+    let smaps = format!("/proc/{}/smaps", running.id()?);
+    let begun = Instant::now();
+    let mut most = Memory::default();
+    while begun.elapsed() < WATCH {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        // It may have ended; then there is nothing to tell.
+        most = most.most(Memory::of(&std::fs::read_to_string(&smaps).ok()?));
+    }
+    running.kill().await.ok()?;
+    Some(most)
 }
 
 /// Frames a second and the most memory while nothing is touched.
