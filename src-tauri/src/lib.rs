@@ -1,8 +1,11 @@
 //! The window: the engine's desk in a desktop program. Thin on purpose: no policy, no protocol, no secret.
 //!
-//! `door` is what crosses between window and desk, `shell` what the desk needs of a desktop.
+//! `door` is what crosses between window and desk, `shell` what the desk needs of a desktop, `drawing` how the window is
+//! drawn without a graphics card.
 
 mod door;
+#[cfg(target_os = "linux")]
+mod drawing;
 mod shell;
 
 use std::path::PathBuf;
@@ -39,6 +42,8 @@ struct Arguments {
 
 /// Runs the program until its window is closed.
 pub fn main() -> ExitCode {
+    #[cfg(target_os = "linux")]
+    drawing::without_a_card();
     let arguments = Arguments::parse();
     // `RUST_LOG` says how much; nothing secret is ever logged.
     tracing_subscriber::fmt()

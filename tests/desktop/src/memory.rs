@@ -7,8 +7,8 @@ pub struct Memory {
     pub resident: u64,
     /// Of these, its share where several processes have a page (`Pss`).
     pub share: u64,
-    /// Of the resident ones, those of Mesa's software renderer with the compiler that it is built on, which draws where no
-    /// GPU does, in every process with a display.
+    /// Of the resident ones, those of Mesa's software renderer with the compiler that it is built on, which draws by OpenGL
+    /// where no GPU does.
     pub rasteriser: u64,
 }
 
@@ -45,11 +45,6 @@ impl Memory {
             rasteriser: self.rasteriser.max(other.rasteriser),
         }
     }
-
-    /// What would be resident where a GPU draws.
-    pub fn without_rasteriser(self) -> u64 {
-        self.resident.saturating_sub(self.rasteriser)
-    }
 }
 
 #[cfg(test)]
@@ -76,6 +71,5 @@ mod tests {
             (memory.resident, memory.share, memory.rasteriser),
             (1404, 1104, 400)
         );
-        assert_eq!(memory.without_rasteriser(), 1004);
     }
 }

@@ -2,6 +2,8 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::panic, reason = "what is not as it should be ends a test")]
 
+use std::path::Path;
+
 use desktop::Window;
 use journeys::Site;
 use sandbox::cloud::CloudFaults;
@@ -30,6 +32,14 @@ async fn two_devices_are_brought_online_and_the_page_is_accessible_in_both_theme
             assert_eq!(window.shortcomings(&axe).await, [""; 0], "{place}, {theme}");
         }
     }
+    // A computer that runs this without a graphics card has no use for a second way to draw.
+    let card = ["/dev/dri", "/dev/nvidia0"]
+        .iter()
+        .any(|path| Path::new(path).exists());
+    assert!(
+        card || window.resident().rasteriser == 0,
+        "a software renderer is loaded"
+    );
     window.close().await;
 }
 
