@@ -1,8 +1,9 @@
 //! How the window is drawn on a Linux computer without a graphics card.
 //!
-//! WebKitGTK draws by OpenGL there too, with Mesa's software renderer: 50 MiB in this process and as much in the page's,
-//! and a third of the frames that its own way to draw by the processor gives. That way is chosen by variables of the
-//! environment alone, which GTK and WebKit read as they start.
+//! WebKitGTK draws by OpenGL there too, with Mesa's software renderer, which takes 50 MiB of this process and gives a third
+//! of the frames of WebKit's own way to draw by the processor. That way is chosen by variables of the environment alone,
+//! which GTK and WebKit read as they start; each keeps one of three from loading the renderer, so that it takes all of them.
+//! Programs that are started from here inherit them, and have as little use for that renderer.
 
 use std::os::unix::process::CommandExt;
 use std::path::Path;

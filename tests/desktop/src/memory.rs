@@ -12,8 +12,9 @@ pub struct Memory {
     pub rasteriser: u64,
 }
 
-/// The files of Mesa's software renderer: itself, LLVM, and the solver that LLVM is linked with.
-const RASTERISER: [&str; 3] = ["/swrast_dri", "/libLLVM", "/libz3"];
+/// The files of Mesa's software renderer: itself, by its older and its newer name, LLVM, and the solver that LLVM is linked
+/// with.
+const RASTERISER: [&str; 4] = ["/swrast_dri", "/libgallium", "/libLLVM", "/libz3"];
 
 impl Memory {
     /// Reads all of `smaps`.
