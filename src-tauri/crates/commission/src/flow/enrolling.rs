@@ -191,10 +191,13 @@ impl Enrolling {
             cx.off.thing = Some(thing.name.clone());
             cx.off.earlier = earlier;
         }
-        match cx.switch_off() {
-            Off::All => {}
-            Off::Waiting => return State::Enrolling(self),
-            Off::Failed(fault) => return Undoing::enter(cx, fault),
+        // Nothing else goes off: what an earlier run noted as active may be what the device works with.
+        if self.replaced {
+            match cx.switch_off() {
+                Off::All => {}
+                Off::Waiting => return State::Enrolling(self),
+                Off::Failed(fault) => return Undoing::enter(cx, fault),
+            }
         }
         let back = shown.and_then(|thing| came_back(cx.before.as_ref(), &thing));
         let Some((thing, principal)) = back else {

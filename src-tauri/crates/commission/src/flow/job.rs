@@ -415,8 +415,6 @@ fn took_wifi_alone(cx: &Context, remains: &Remains) -> bool {
 /// Such a device is done once the cloud has seen it back, which the journal may say already.
 fn look_for(cx: &mut Context, remains: Remains) -> State {
     cx.plain = true;
-    // What was active before the visit may be what the device works with.
-    cx.off.earlier.clear();
     cx.before = remains.before;
     cx.plan.serial = cx.plan.serial.take().or(remains.serial);
     if let Some((thing, principal)) = remains.single {

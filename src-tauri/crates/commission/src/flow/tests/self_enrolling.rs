@@ -290,6 +290,35 @@ fn after_a_restart_it_is_watched_on_and_gets_no_claim_at_any_moment() {
 }
 
 #[test]
+fn after_a_restart_the_one_credential_of_a_device_that_was_known_before_stays_on() {
+    let mut steps = 0;
+    for purpose in [Purpose::New, Purpose::Service] {
+        for crash in 0.. {
+            let (mut site, mut plan, device) = site();
+            plan.purpose = purpose;
+            registers(&mut site, false);
+            site.start(plan.clone(), device);
+            for _ in 0..crash {
+                site.step();
+            }
+            if site.post().outcome.is_some() {
+                break;
+            }
+            steps += 1;
+            site.crash(true);
+            let remains = Remains::of(&site.post().recorded);
+            site.post().device.advertises = site.post().device.joined_at.is_none();
+            site.revive(plan, |plan, dialects| Job::resume(plan, remains, dialects));
+            site.run_while(|site| !site.posts.values().all(|post| post.device.joined_at.is_some()));
+            registers(&mut site, true);
+            assert_eq!(site.run(), enrolled(), "{purpose:?} after {crash} steps");
+            assert_eq!(site.cloud.things["FK-0001"].active().count(), 1);
+        }
+    }
+    assert!(steps > 40, "{steps}");
+}
+
+#[test]
 fn after_a_restart_on_a_service_visit_the_old_credential_alone_goes_off() {
     let (mut steps, mut joined) = (0, 0);
     loop {
