@@ -257,6 +257,21 @@ fn a_wrong_passphrase_is_corrected_on_the_same_link_with_no_claim_either() {
     assert!(site.cloud.issued.is_empty());
 }
 
+/// The program dies and takes the job up again, until the device is on its network. Whether it was there before; none where
+/// the end stands in the journal already.
+fn restarts(site: &mut Site, plan: Plan) -> Option<bool> {
+    site.crash(true);
+    let remains = Remains::of(&site.post().recorded);
+    let had_joined = site.post().device.joined_at.is_some();
+    if had_joined && remains.is_empty() {
+        return None;
+    }
+    site.post().device.advertises = !had_joined;
+    site.revive(plan, |plan, dialects| Job::resume(plan, remains, dialects));
+    site.run_while(|site| !site.posts.values().all(|post| post.device.joined_at.is_some()));
+    Some(had_joined)
+}
+
 #[test]
 fn after_a_restart_it_is_watched_on_and_gets_no_claim_at_any_moment() {
     let (mut steps, mut joined) = (0, 0);
@@ -270,20 +285,9 @@ fn after_a_restart_it_is_watched_on_and_gets_no_claim_at_any_moment() {
             break;
         }
         steps += 1;
-        site.crash(true);
-        let remains = Remains::of(&site.post().recorded);
-        if site.post().device.joined_at.is_some() {
-            joined += 1;
-            site.post().device.advertises = false;
-            registers(&mut site, true);
-            site.revive(plan, |plan, dialects| Job::resume(plan, remains, dialects));
-            assert_eq!(site.run(), enrolled(), "after {steps} steps");
-        } else {
-            site.revive(plan, |plan, dialects| Job::resume(plan, remains, dialects));
-            site.run_while(|site| !site.posts.values().all(|post| post.device.joined_at.is_some()));
-            registers(&mut site, true);
-            assert_eq!(site.run(), enrolled(), "after {steps} steps");
-        }
+        joined += usize::from(restarts(&mut site, plan).unwrap());
+        registers(&mut site, true);
+        assert_eq!(site.run(), enrolled(), "after {steps} steps");
         assert!(site.cloud.issued.is_empty(), "after {steps} steps");
     }
     assert!(joined > 0 && steps > joined, "{steps} steps, {joined} joined");
@@ -305,11 +309,7 @@ fn after_a_restart_the_one_credential_of_a_device_that_was_known_before_stays_on
                 break;
             }
             steps += 1;
-            site.crash(true);
-            let remains = Remains::of(&site.post().recorded);
-            site.post().device.advertises = site.post().device.joined_at.is_none();
-            site.revive(plan, |plan, dialects| Job::resume(plan, remains, dialects));
-            site.run_while(|site| !site.posts.values().all(|post| post.device.joined_at.is_some()));
+            restarts(&mut site, plan).unwrap();
             registers(&mut site, true);
             assert_eq!(site.run(), enrolled(), "{purpose:?} after {crash} steps");
             assert_eq!(site.cloud.things["FK-0001"].active().count(), 1);
@@ -333,17 +333,10 @@ fn after_a_restart_on_a_service_visit_the_old_credential_alone_goes_off() {
             }
         }
         steps += 1;
-        site.crash(true);
-        let remains = Remains::of(&site.post().recorded);
-        let has_joined = site.post().device.joined_at.is_some();
-        if has_joined && remains.is_empty() {
-            // The end stands in the journal already.
+        let Some(had_joined) = restarts(&mut site, plan) else {
             break;
-        }
-        joined += usize::from(has_joined);
-        site.post().device.advertises = !has_joined;
-        site.revive(plan, |plan, dialects| Job::resume(plan, remains, dialects));
-        site.run_while(|site| !site.posts.values().all(|post| post.device.joined_at.is_some()));
+        };
+        joined += usize::from(had_joined);
         registers_anew(&mut site, true);
         let outcome = Outcome::Done {
             thing: Some("FK-0001".into()),
