@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
+use super::lint::refs;
 use crate::ports::{FieldRule, FillError, FormField, TemplateParameter};
 use crate::settings::Strategy;
 
@@ -398,18 +399,9 @@ pub(super) fn is_of(text: &str, least: usize, most: usize, signs: &str) -> bool 
 
 /// Whether an expression of the template has this parameter somewhere in it.
 fn refers(made: &Value, parameter: &str) -> bool {
-    match made {
-        Value::Array(parts) => parts.iter().any(|part| refers(part, parameter)),
-        Value::Object(parts) => parts.iter().any(|(function, argument)| {
-            let named = argument.as_str();
-            match function.as_str() {
-                "Ref" => named == Some(parameter),
-                "Fn::Sub" => named.is_some_and(|text| text.contains(&format!("${{{parameter}}}"))),
-                _ => refers(argument, parameter),
-            }
-        }),
-        _ => false,
-    }
+    let mut names = Vec::new();
+    refs(Some(made), &mut names);
+    names.contains(&parameter)
 }
 
 /// What an expression of the template comes to, where that is certain. A default is no certainty: the device may send
