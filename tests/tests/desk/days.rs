@@ -9,6 +9,7 @@ use engine::desk::{
 use engine::view::{JobState, JobView, QuestionView};
 use journeys::{PASSPHRASE, Site};
 use sandbox::cloud::CloudFaults;
+use sandbox::sandbox::STS_PROFILE_FILE;
 use serde_json::json;
 
 use crate::screen::Screen;
@@ -450,5 +451,81 @@ async fn what_a_role_lacks_is_said_before_a_device_is_touched() {
         })
         .await;
     assert!(view.jobs.is_empty());
+    screen.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn values_for_a_template_stay_with_the_devices_that_they_were_given_for_and_with_the_person() {
+    let template = r#"{"Parameters": {"SerialNumber": {"Type": "String"}, "Zone": {"Type": "String"}}, "Resources": {
+        "thing": {"Type": "AWS::IoT::Thing", "Properties": {
+            "ThingName": {"Fn::Join": ["-", [{"Ref": "Zone"}, {"Ref": "SerialNumber"}]]}}},
+        "certificate": {"Type": "AWS::IoT::Certificate", "Properties": {
+            "CertificateId": {"Ref": "AWS::IoT::Certificate::Id"}, "Status": "Active"}},
+        "policy": {"Type": "AWS::IoT::Policy", "Properties": {"PolicyName": "fieldkey-device"}}}}"#;
+    let scenario = format!(
+        "[cloud]\ntemplate_body = '''{template}'''\n[[device]]\nserial = \"A\"\n[[device]]\nserial = \"B\""
+    );
+    let site = Site::open_by(&scenario, STS_PROFILE_FILE, str::to_owned).await;
+    let mut screen = Screen::signed_in(&site).await;
+    let cloud = screen.view().cloud.clone();
+    assert!(cloud.form[0].required && cloud.given.is_empty(), "{cloud:?}");
+    // The label of the first is not read before its device asks, and no claim is asked for before that.
+    let (first, second) = (json!(site.labels(&["A"])), json!(site.labels(&["B"])));
+    screen.send(json!({ "do": "read-labels", "file": "today.json", "text": second.to_string() }));
+    screen.until("the label", |view| view.labels.len() == 1).await;
+    let order = |labels: &serde_json::Value, zone: &str| {
+        json!({
+            "do": "commission", "devices": [{ "named": labels[0]["name"] }],
+            "network": { "from": "site", "ssid": "Workshop" }, "purpose": "new",
+            "parameters": { "Zone": zone },
+        })
+    };
+    screen.send(order(&first, "north hall"));
+    let refused = screen
+        .until("why not", |view| {
+            view.notices.iter().any(|notice| notice.code == "parameter-unfit")
+        })
+        .await;
+    assert!(refused.jobs.is_empty() && refused.cloud.given.is_empty());
+
+    screen.send(order(&first, "north"));
+    let asked = screen
+        .until("the question", |view| {
+            view.jobs.first().is_some_and(|job| job.question.is_some())
+        })
+        .await;
+    screen.send(order(&second, "south"));
+    screen
+        .until("the second done", |view| view.progress.done == 1)
+        .await;
+    screen.send(json!({
+        "do": "answer", "job": asked.jobs[0].id,
+        "reply": { "answer": "label", "text": first[0].to_string() },
+    }));
+    let done = screen.until("both done", |view| view.progress.done == 2).await;
+    assert_eq!(done.cloud.given, [("Zone".to_owned(), "south".to_owned())].into());
+    let mut names: Vec<String> = site
+        .status()
+        .things
+        .iter()
+        .map(|thing| thing.name.clone())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["north-A", "south-B"]);
+
+    screen.ask(Request::SignOut);
+    screen
+        .until("nobody", |view| {
+            matches!(view.sign_in, SignInView::SignedOut { .. })
+        })
+        .await;
+    screen.ask(Request::SignIn {
+        way: SignInWay::Browser,
+    });
+    screen.until_ready().await;
+    assert!(
+        screen.view().cloud.given.is_empty(),
+        "nobody begins with another's values"
+    );
     screen.close().await;
 }
