@@ -75,10 +75,17 @@ impl Trusts {
     }
 
     fn by_pool(account: &Account, people: &People<'_>, issuer: &Issuer) -> Result<Self, String> {
-        let way = format!("way = \"cognito\"\nidentity_pool = \"{}\"", people.pool);
         let support: Vec<&str> = people.supporters_in_pool.iter().map(String::as_str).collect();
         let registrars: Vec<&str> = people.registrars_in_pool.iter().map(String::as_str).collect();
-        Self::printed(account, people, issuer, &way, POOLS, &support, &registrars)
+        Self::printed(
+            account,
+            people,
+            issuer,
+            &pool_way(people),
+            POOLS,
+            &support,
+            &registrars,
+        )
     }
 
     fn printed(
@@ -109,8 +116,7 @@ impl Roles {
         };
         let by_role = Trusts::by_role(account, people, &issuer)?;
         let by_pool = Trusts::by_pool(account, people, &issuer)?;
-        let way = format!("way = \"cognito\"\nidentity_pool = \"{}\"", people.pool);
-        let settings = settings(account, people, &way)?;
+        let settings = settings(account, people, &pool_way(people))?;
         let paper = |part| paper(part, &settings, &issuer, account).text;
         let arn = |name: &str| account.role(name);
         let of_people = |name, wants, policy: &str, (trust, pool_trust), named| {
@@ -231,6 +237,11 @@ impl Role {
             session,
         }
     }
+}
+
+/// The way to keys by the identity pool, as a profile names it.
+fn pool_way(people: &People<'_>) -> String {
+    format!("way = \"cognito\"\nidentity_pool = \"{}\"", people.pool)
 }
 
 /// The profile for which the papers are printed.
