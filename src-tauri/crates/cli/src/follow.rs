@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use commission::flow::{Answer, JobId};
+use commission::flow::{Answer, JobId, QuestionId};
 use commission::network::{Network, Ssid};
 use commission::secret::{Passphrase, Pop};
 use engine::possession;
@@ -82,6 +82,8 @@ pub(crate) async fn to_the_end(
 /// A person's reply to a job's question.
 struct Reply {
     whose: Whose,
+    /// Which of its questions; the open one where they did not say.
+    question: Option<QuestionId>,
     /// `None` at the end of their input.
     said: Option<Said>,
 }
@@ -126,15 +128,17 @@ impl Unheard {
         if !self.input_over {
             return;
         }
-        for job in view.jobs.iter().filter(|job| job.question.is_some()) {
-            if self.given_up.insert(job.id) {
-                unanswerable(setup, engine, job);
+        for job in &view.jobs {
+            if let Some(question) = job.asked
+                && self.given_up.insert(job.id)
+            {
+                unanswerable(setup, engine, job, question);
             }
         }
     }
 }
 
-fn unanswerable(setup: &Setup, engine: &Engine, job: &JobView) {
+fn unanswerable(setup: &Setup, engine: &Engine, job: &JobView, question: QuestionId) {
     setup.out.warn(
         "unanswered",
         &format!(
@@ -142,7 +146,7 @@ fn unanswerable(setup: &Setup, engine: &Engine, job: &JobView) {
             job.name
         ),
     );
-    engine.request(Request::Answer(job.id, Answer::Nobody));
+    engine.request(Request::Answer(job.id, question, Answer::Nobody));
 }
 
 /// The job that an answer is for. Two devices may share a name, and one's proof of possession is no answer for the
@@ -172,16 +176,23 @@ fn answer(setup: &Setup, engine: &Engine, view: &View, passphrases: &mut Passphr
         Ok(None) => return,
         Err(why) => return setup.out.warn("answer", &why),
     };
+    let Some(question) = reply.question.or(job.asked) else {
+        return;
+    };
     match reply.said {
+        Some(_) if job.asked != Some(question) => {
+            let words = format!("{} no longer asks that", job.name);
+            setup.out.warn("answer", &words);
+        }
         Some(said) => {
             let answer = match said.answer(job) {
                 Ok(answer) => answer,
                 Err(why) => return setup.out.warn("answer", &why),
             };
             passphrases.answered(job, &answer);
-            engine.request(Request::Answer(job.id, answer));
+            engine.request(Request::Answer(job.id, question, answer));
         }
-        None if job.question.is_some() => unanswerable(setup, engine, job),
+        None if job.asked == Some(question) => unanswerable(setup, engine, job, question),
         None => {}
     }
 }
@@ -198,8 +209,8 @@ fn possession(text: &str, job: &JobView) -> Result<Answer, String> {
 struct Prompts {
     /// One stands.
     open: bool,
-    /// Which job was asked, and the how manyth of its questions.
-    asked: BTreeSet<(JobId, usize)>,
+    /// Those that were put, by their jobs.
+    asked: BTreeSet<(JobId, QuestionId)>,
 }
 
 impl Prompts {
@@ -213,26 +224,22 @@ impl Prompts {
         answers: &mpsc::UnboundedSender<Reply>,
     ) {
         for job in &view.jobs {
-            let Some(question) = &job.question else { continue };
-            // The same question may come again after another wrong answer; it then stands later among the happenings.
-            let number = job
-                .happenings
-                .iter()
-                .filter(|happening| is_question(happening))
-                .count();
-            if self.asked.contains(&(job.id, number)) {
+            let (Some(question), Some(id)) = (&job.question, job.asked) else {
+                continue;
+            };
+            if self.asked.contains(&(job.id, id)) {
                 continue;
             }
             if let Some((network, passphrase)) = passphrases.known(job) {
-                self.asked.insert((job.id, number));
+                self.asked.insert((job.id, id));
                 let words = format!(
                     "{}: the passphrase that was typed for {network} is tried",
                     job.name
                 );
                 setup.out.warn("passphrase-reused", &words);
-                engine.request(Request::Answer(job.id, Answer::Passphrase(passphrase)));
+                engine.request(Request::Answer(job.id, id, Answer::Passphrase(passphrase)));
             } else if !self.open && !setup.out.is_json() {
-                self.asked.insert((job.id, number));
+                self.asked.insert((job.id, id));
                 self.open = true;
                 tokio::spawn(put_to_person(
                     setup.clone(),
@@ -263,12 +270,9 @@ async fn put_to_person(
     // An error means that the jobs have ended, and nobody wants the answer.
     let _ = answers.send(Reply {
         whose: Whose::Job(job.id),
+        question: job.asked,
         said: answer.map(Said::Answer),
     });
-}
-
-fn is_question(happening: &engine::view::Happening) -> bool {
-    matches!(happening.what, engine::view::What::Asked { .. })
 }
 
 async fn put(person: &Person, job: &JobView, question: &QuestionView) -> Result<Answer, Silence> {
@@ -404,6 +408,9 @@ struct AnswerLine {
     device: Option<String>,
     #[serde(default)]
     job: Option<JobId>,
+    /// Which of its questions, as its happening named it.
+    #[serde(default)]
+    asked: Option<QuestionId>,
     /// The text of the device's label.
     #[serde(default)]
     label: Option<String>,
@@ -494,6 +501,7 @@ async fn answer_lines(setup: Setup, answers: mpsc::UnboundedSender<Reply>) {
             Ok((whose, said)) => {
                 let reply = Reply {
                     whose,
+                    question: line.asked,
                     said: Some(said),
                 };
                 if answers.send(reply).is_err() {
@@ -506,6 +514,7 @@ async fn answer_lines(setup: Setup, answers: mpsc::UnboundedSender<Reply>) {
     // An error means that the jobs have ended, and nobody wants to know.
     let _ = answers.send(Reply {
         whose: Whose::Nobody,
+        question: None,
         said: None,
     });
 }

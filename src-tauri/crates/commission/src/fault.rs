@@ -47,6 +47,14 @@ pub enum Fault {
     /// The session reuses nonces and the policy does not allow that.
     #[error("the device's firmware reuses nonces")]
     NonceReuse,
+    /// The device offers less protection than is known of it.
+    #[error("the device offers {offered}, and is known for {known}")]
+    Downgraded {
+        /// What its label or an earlier job knows.
+        known: &'static str,
+        /// What it offers now.
+        offered: &'static str,
+    },
     /// The device proved nothing: it does not hold the secret itself.
     #[error("the device does not know its own proof of possession")]
     FalseDevice,
@@ -61,6 +69,9 @@ pub enum Fault {
     /// The proof does not hold.
     #[error("the device's proof of identity does not hold: {0}")]
     IdentityForged(String),
+    /// Its key holds, and neither the cloud nor a maker says whose it is.
+    #[error("nobody vouches for the key that the device proved")]
+    IdentityUnvouched,
     /// No maker that the profile names stands behind its certificate.
     #[error("no maker that the organisation profile names vouches for the device")]
     MakerUnknown,
@@ -253,10 +264,12 @@ impl Fault {
             Self::Unencrypted => "unencrypted",
             Self::Unproven => "unproven",
             Self::NonceReuse => "nonce-reuse",
+            Self::Downgraded { .. } => "downgraded",
             Self::FalseDevice => "false-device",
             Self::UnsupportedScheme(_) => "unsupported-scheme",
             Self::IdentityMissing => "identity-missing",
             Self::IdentityForged(_) => "identity-forged",
+            Self::IdentityUnvouched => "identity-unvouched",
             Self::MakerUnknown => "maker-unknown",
             Self::IdentityUnchecked(_) => "identity-unchecked",
             Self::UnknownDevice(_) => "unknown-device",
@@ -357,6 +370,11 @@ pub enum CloudError {
 }
 
 impl CloudError {
+    /// Whether the call may have done what it was for all the same.
+    pub fn is_unclear(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Nonsense(_))
+    }
+
     /// Whether the same call may go through later without anybody doing anything.
     pub fn is_passing(&self) -> bool {
         matches!(self, Self::Unreachable(_) | Self::Throttled { .. })

@@ -120,3 +120,10 @@ pub enum LinkError {
     #[error("Bluetooth: {0}")]
     Other(String),
 }
+
+impl LinkError {
+    /// Whether it says something of this laptop's radio, and nothing of the device.
+    pub fn is_of_radio(&self) -> bool {
+        matches!(self, Self::AdapterOff | Self::NoAdapter | Self::NoService)
+    }
+}

@@ -28,6 +28,7 @@ pub mod gatt;
 pub mod label;
 pub mod nearby;
 pub mod network;
+pub mod organisation;
 pub mod pace;
 pub mod policy;
 pub mod proven;

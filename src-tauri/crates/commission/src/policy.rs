@@ -4,6 +4,9 @@ use core::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::dialect::{Capabilities, Strength};
+use crate::fault::Fault;
+
 /// Whether a device must prove its identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -66,6 +69,48 @@ impl Default for Policy {
     }
 }
 
+/// What is known of a device from its label, the journal or its maker's list: the least that is taken from it. Whoever
+/// answers with less is another device, or somebody in between (rule 5 of how the rules are kept).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Least {
+    /// How its session is protected.
+    pub strength: Strength,
+    /// It can prove its identity.
+    pub identity: bool,
+}
+
+impl Policy {
+    /// Whether secrets may go to a device that offers this, before anything is proven to it.
+    ///
+    /// # Errors
+    /// [`Fault::Downgraded`] where it offers less than is known of it; else the one relaxation that the policy would need.
+    pub fn permit(&self, least: Least, offered: &Capabilities) -> Result<(), Fault> {
+        let known = least.strength;
+        if offered.strength < known {
+            return Err(Fault::Downgraded {
+                known: known.words(),
+                offered: offered.strength.words(),
+            });
+        }
+        if least.identity && !offered.identity && self.identity != IdentityPolicy::Off {
+            return Err(Fault::Downgraded {
+                known: "a proof of identity",
+                offered: "none",
+            });
+        }
+        if !offered.encrypted && !self.allow_unencrypted {
+            return Err(Fault::Unencrypted);
+        }
+        if !offered.pop && !self.allow_no_pop {
+            return Err(Fault::Unproven);
+        }
+        if offered.nonce_reuse && !self.allow_nonce_reuse {
+            return Err(Fault::NonceReuse);
+        }
+        Ok(())
+    }
+}
+
 /// Deadlines and paces. Numbers are starting points from published logs and firmware sources, not promises.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
@@ -98,6 +143,8 @@ pub struct Limits {
     pub settle: Duration,
     /// How long passing trouble with the cloud is waited out, and how long one answer may take.
     pub cloud: Duration,
+    /// How long a job waits, awake, for a radio that is off or gone.
+    pub radio: Duration,
     /// Wrong PoPs after which we stop by ourselves: RainMaker firmware locks after 5.
     pub pop_attempts: u8,
     /// How long a question may stay unanswered before the link is given back.
@@ -121,6 +168,7 @@ impl Default for Limits {
             command: Duration::from_secs(60),
             settle: Duration::from_secs(5),
             cloud: Duration::from_secs(60),
+            radio: Duration::from_secs(30 * 60),
             pop_attempts: 3,
             question: Duration::from_secs(180),
         }

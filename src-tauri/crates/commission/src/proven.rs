@@ -70,6 +70,8 @@ pub struct ProvenIdentity {
     pub identity: Identity,
     /// By what.
     pub keys: ProvenKeys,
+    /// The maker whose certificates vouch for the key; none for a bare key, which somebody else has to know.
+    pub vouched_by: Option<String>,
 }
 
 #[cfg(test)]

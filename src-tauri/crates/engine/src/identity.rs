@@ -65,7 +65,15 @@ pub fn check(
         chain: chain.into_iter().map(Der).collect(),
         endorsement_key: proof.endorsement_key.clone().map(Der),
     };
-    Ok(ProvenIdentity { identity, keys })
+    let vouched_by = (!keys.chain.is_empty()).then(|| {
+        let names: Vec<&str> = makers.iter().map(|maker| maker.name.as_str()).collect();
+        names.join(", ")
+    });
+    Ok(ProvenIdentity {
+        identity,
+        keys,
+        vouched_by,
+    })
 }
 
 /// The leaf of a chain that leads to a maker, and the issuers over which it does, without the root. A maker's root
@@ -261,7 +269,7 @@ mod tests {
             let key = KeyPair::generate_for(algorithm).unwrap();
             let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
             let proof = proof(DeviceKey::Spki(spki.clone()), &key, scheme);
-            let ProvenIdentity { identity, keys } = check(&proof, &[], NOW).unwrap();
+            let ProvenIdentity { identity, keys, .. } = check(&proof, &[], NOW).unwrap();
             assert_eq!(identity.key_sha256, fingerprint(&key));
             assert_eq!((keys.spki, keys.chain), (Der(spki), vec![]));
             assert_eq!(keys.endorsement_key, Some(Der(vec![0x01, 0x3a])));

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use commission::claim::Purpose;
 use commission::device::Serial;
-use commission::flow::{Answer, JobId};
+use commission::flow::{Answer, JobId, QuestionId};
 use commission::gatt::PeripheralId;
 use commission::network::Network;
 use commission::secret::Pop;
@@ -52,8 +52,8 @@ pub enum Request {
     Resume(JobId),
     /// Only undo what an earlier run left. Needs no device.
     Undo(JobId),
-    /// Answer a job's question.
-    Answer(JobId, Answer),
+    /// Answer this question of a job.
+    Answer(JobId, QuestionId, Answer),
     /// Stop a job; it ends in a named state.
     Cancel(JobId),
     /// Stop all jobs.

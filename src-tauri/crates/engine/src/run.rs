@@ -17,10 +17,10 @@ use commission::device::Sighting;
 use commission::dialect;
 use commission::fault::Fault;
 use commission::finding::{Finder, Wanted};
-use commission::flow::{Batch, Dialects, Input, Job, JobId, Plan};
+use commission::flow::{Batch, CallId, Dialects, Ended, Input, Job, JobId, Namesake, Plan};
 use commission::gatt::{GattTable, LinkError, PeripheralId};
 use commission::nearby::{FADE_AFTER, Nearby, Surroundings};
-use commission::policy::{Limits, Policy};
+use commission::policy::{Least, Limits, Policy};
 use commission::secret::Entropy;
 use commission::time::Moment;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -124,7 +124,7 @@ enum Wake {
     /// The flow gets this, if the job is still in the run of it that asked.
     Input(JobId, u64, Input),
     /// A connection stands; the number says for which attempt.
-    Linked(JobId, u64, Box<dyn Link>),
+    Linked(JobId, u64, CallId, Box<dyn Link>),
     /// A result that only counts while this link is the job's link.
     OfLink(JobId, u64, Input),
     /// A device was heard.
@@ -151,6 +151,8 @@ struct Driver {
     finder: Finder,
     /// Jobs that look for another device of the same name.
     twins: Finder,
+    /// Under which name each of them asked for that.
+    searches: BTreeMap<JobId, CallId>,
     /// The devices that those jobs hold meanwhile, and that only another such job may take over.
     wrong_ones: BTreeMap<JobId, PeripheralId>,
     orders: BTreeMap<JobId, Order>,
@@ -189,6 +191,7 @@ impl Driver {
             batch: Batch::new(parts.policy.links),
             finder: Finder::default(),
             twins: Finder::default(),
+            searches: BTreeMap::new(),
             wrong_ones: BTreeMap::new(),
             orders: BTreeMap::new(),
             around: Surroundings::new(dialect::recognise),
@@ -247,7 +250,7 @@ impl Driver {
         }
         // A link may have come for a job that has ended meanwhile.
         while let Ok(wake) = self.woken.try_recv() {
-            if let Wake::Linked(_, _, link) = wake {
+            if let Wake::Linked(_, _, _, link) = wake {
                 self.say_goodbye(link.into());
             }
         }
@@ -296,7 +299,7 @@ impl Driver {
             Request::Commission(job, order) => self.order(job, *order),
             Request::Resume(job) => self.remember(job, Take::On),
             Request::Undo(job) => self.remember(job, Take::Back),
-            Request::Answer(job, answer) => self.feed(job, Input::Answer(answer)),
+            Request::Answer(job, question, answer) => self.feed(job, Input::Answer(question, answer)),
             Request::Cancel(job) => self.cancel(job),
             Request::CancelAll => {
                 let open: Vec<JobId> = self
@@ -375,7 +378,7 @@ impl Driver {
                     self.feed(job, input);
                 }
             }
-            Wake::Linked(job, generation, link) => self.linked(job, generation, link),
+            Wake::Linked(job, generation, call, link) => self.linked(job, generation, call, link),
             Wake::OfLink(job, generation, input) => {
                 if self
                     .links
@@ -422,8 +425,8 @@ impl Driver {
         }
         self.settle_twins(now);
         self.batch.handle_timeout(now, self.parts.entropy.as_mut());
-        while let Some((job, action)) = self.batch.poll_action() {
-            self.act(job, action);
+        while let Some((job, call, action)) = self.batch.poll_action() {
+            self.act(job, call, action);
         }
         while let Some((job, event)) = self.batch.poll_event() {
             self.show(job, &event);
@@ -438,13 +441,23 @@ impl Driver {
         for (job, device) in self.twins.settle(&self.around, &taken) {
             self.wrong_ones.remove(&job);
             self.taken.insert(job, device.peripheral.clone());
-            self.feed(job, Input::Another(Some(device.peripheral)));
+            let found = Namesake {
+                peripheral: device.peripheral,
+                wrong_pops: 0,
+            };
+            self.found_twin(job, Some(found));
         }
         for job in self.twins.handle_timeout(now) {
             if let Some(own) = self.wrong_ones.remove(&job) {
                 self.taken.insert(job, own);
             }
-            self.feed(job, Input::Another(None));
+            self.found_twin(job, None);
+        }
+    }
+
+    fn found_twin(&mut self, job: JobId, found: Option<Namesake>) {
+        if let Some(call) = self.searches.remove(&job) {
+            self.feed(job, Input::Ended(call, Ended::Another(found)));
         }
     }
 
@@ -455,11 +468,14 @@ impl Driver {
         self.taken.insert(job, device.peripheral.clone());
         let plan = Plan {
             job,
+            organisation: None,
             peripheral: device.peripheral.clone(),
             name: device.name.clone().unwrap_or_else(|| device.peripheral.0.clone()),
             dialect: device.dialect,
             serial: order.serial,
             pop: order.pop,
+            wrong_pops: 0,
+            least: Least::default(),
             username: order.username,
             network: order.network,
             site: order.site,

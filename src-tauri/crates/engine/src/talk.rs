@@ -69,7 +69,12 @@ pub async fn blink(
             return Err(Fault::BlinkUnsupported);
         }
         let (pop, username) = label.map_or((None, None), |label| (label.pop, label.username));
-        let open = Command::Open { pop, username };
+        let refusals = 0;
+        let open = Command::Open {
+            pop,
+            username,
+            refusals,
+        };
         talk(link.as_ref(), client.as_mut(), open, clock, entropy).await?;
         talk(link.as_ref(), client.as_mut(), Command::Blink, clock, entropy).await?;
         Ok(())

@@ -5,7 +5,7 @@
 use commission::claim::Purpose;
 use commission::device::DialectKind;
 use commission::evidence::{Evidence, Source};
-use commission::flow::{JobId, OutcomeRecord, Question, Stage};
+use commission::flow::{JobId, OutcomeRecord, Question, QuestionId, Stage};
 use commission::gatt::PeripheralId;
 use commission::network::SeenNetwork;
 use serde::Serialize;
@@ -237,6 +237,8 @@ pub enum What {
     },
     /// A person was asked.
     Asked {
+        /// Its name, which an answer to it says.
+        asked: QuestionId,
         /// What.
         question: QuestionView,
     },
@@ -293,6 +295,8 @@ pub struct JobView {
     pub networks: Vec<SeenNetworkView>,
     /// The open question.
     pub question: Option<QuestionView>,
+    /// Its name, which an answer to it says.
+    pub asked: Option<QuestionId>,
     /// How it ended, in a person's words, unless done.
     pub failure: Option<Failure>,
     /// How it ended.
@@ -325,6 +329,7 @@ impl JobView {
             claim: None,
             networks: Vec::new(),
             question: None,
+            asked: None,
             failure: None,
             outcome: None,
             thing: None,

@@ -239,6 +239,7 @@ fn step(entry: &JournalEntry, entries: &[JournalEntry]) -> String {
         Step::Deactivating { thing, principal } => {
             format!("switching {} of {thing} off", words::short(principal))
         }
+        Step::Deactivated { principal } => format!("{} is off", words::short(principal)),
         Step::Releasing { thing } => format!("releasing {thing}"),
         Step::Retiring { cleanup } => format!("taking back claim {}", of(cleanup)),
         Step::Retired { cleanup } => format!("claim {} is taken back", of(cleanup)),

@@ -30,9 +30,48 @@ pub fn client(kind: DialectKind, table: &GattTable, limits: &Limits) -> Box<dyn 
     }
 }
 
+/// How strongly a session is protected, weakest first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Strength {
+    /// Not at all, or nothing is known.
+    #[default]
+    Nothing,
+    /// Against listeners; whoever answers gets what is sent.
+    Encryption,
+    /// By a PoP that whoever answers can try to guess afterwards, without the device.
+    GuessablePop,
+    /// By a PoP that cannot be guessed so, over a cipher that reuses nonces.
+    ReusedNonces,
+    /// By a PoP that cannot be guessed so, over a sound cipher.
+    Full,
+}
+
+impl Strength {
+    /// For a person, as what a device offers.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Nothing => "no encryption",
+            Self::Encryption => "encryption without a proof of possession",
+            Self::GuessablePop => "a proof of possession that can be guessed afterwards (security 1)",
+            Self::ReusedNonces => "security 2 with reused nonces (patch 0)",
+            Self::Full => "security 2",
+        }
+    }
+}
+
+/// How a session was protected that an earlier job opened, by the words of [`Report::Opened`] that its journal has. Words
+/// of another version are no knowledge.
+pub fn strength_of(kind: DialectKind, scheme: &str) -> Strength {
+    match kind {
+        DialectKind::Espressif => espressif::strength_of(scheme),
+    }
+}
+
 /// What a device can do, as far as it has said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Capabilities {
+    /// How the session will be protected.
+    pub strength: Strength,
     /// The session will be encrypted.
     pub encrypted: bool,
     /// The session is protected by a PoP.
@@ -72,6 +111,8 @@ pub enum Command {
         pop: Option<Pop>,
         /// User name of Espressif Security 2; the usual one where absent.
         username: Option<String>,
+        /// Wrong PoPs that the device was sent before: some close the link at each, and count on.
+        refusals: u8,
     },
     /// Prove identity over this challenge.
     Identify {

@@ -6,6 +6,8 @@ use crate::fault::{CloudError, Fault};
 use crate::policy::Limits;
 use crate::time::Moment;
 
+use super::io::CallId;
+
 /// The broker's code for "wait for what is missing"; the registry lags behind the events.
 const NOT_VERIFIED: &str = "not-verified";
 
@@ -22,7 +24,7 @@ enum Phase {
     #[default]
     Idle,
     Due,
-    UnderWay(Moment),
+    UnderWay(Moment, CallId),
     Pausing(Moment),
 }
 
@@ -39,7 +41,7 @@ impl Attempt {
         match self.phase {
             Phase::Due => true,
             Phase::Pausing(until) => now >= until,
-            Phase::Idle | Phase::UnderWay(_) => false,
+            Phase::Idle | Phase::UnderWay(..) => false,
         }
     }
 
@@ -48,9 +50,17 @@ impl Attempt {
         matches!(self.phase, Phase::Idle)
     }
 
-    /// Whether an answer is awaited.
-    pub(super) fn is_under_way(&self) -> bool {
-        matches!(self.phase, Phase::UnderWay(_))
+    /// Whether this is the call that is under way: an earlier one that is answered late is not.
+    pub(super) fn is_answered_by(&self, call: CallId) -> bool {
+        self.under_way() == Some(call)
+    }
+
+    /// The call whose answer is awaited.
+    pub(super) fn under_way(&self) -> Option<CallId> {
+        match self.phase {
+            Phase::UnderWay(_, call) => Some(call),
+            Phase::Idle | Phase::Due | Phase::Pausing(_) => None,
+        }
     }
 
     /// Whether this is the first try, so that it has to be written down first.
@@ -59,8 +69,8 @@ impl Attempt {
     }
 
     /// The call is made.
-    pub(super) fn ask(&mut self, now: Moment) {
-        self.phase = Phase::UnderWay(now);
+    pub(super) fn ask(&mut self, call: CallId, now: Moment) {
+        self.phase = Phase::UnderWay(now, call);
         self.since.get_or_insert(now);
     }
 
@@ -114,7 +124,7 @@ impl Attempt {
     /// When the call was made, while its answer is awaited.
     pub(super) fn asked_at(&self) -> Option<Moment> {
         match self.phase {
-            Phase::UnderWay(at) => Some(at),
+            Phase::UnderWay(at, _) => Some(at),
             Phase::Idle | Phase::Due | Phase::Pausing(_) => None,
         }
     }
@@ -128,7 +138,7 @@ impl Attempt {
     pub(super) fn timeout(&self, limits: &Limits) -> Option<Moment> {
         match self.phase {
             Phase::Idle | Phase::Due => None,
-            Phase::UnderWay(at) => Some(at + limits.cloud),
+            Phase::UnderWay(at, _) => Some(at + limits.cloud),
             Phase::Pausing(until) => Some(until),
         }
     }

@@ -4,11 +4,12 @@
 
 use alloc::collections::VecDeque;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::secret::Entropy;
 use crate::time::Moment;
 
-use super::io::{Action, Event, Input, JobId};
+use super::io::{Action, CallId, Event, Input, JobId};
 use super::job::Job;
 
 /// Jobs with the five verbs of [`Job`], each told which job it is about.
@@ -17,6 +18,8 @@ pub struct Batch {
     jobs: Vec<Job>,
     /// Jobs that wait for a link, longest first.
     waiting: VecDeque<JobId>,
+    /// Whether the radio can be used.
+    radio: bool,
 }
 
 impl Batch {
@@ -26,6 +29,7 @@ impl Batch {
             links: usize::from(links.max(1)),
             jobs: Vec::new(),
             waiting: VecDeque::new(),
+            radio: true,
         }
     }
 
@@ -34,7 +38,7 @@ impl Batch {
         self.prune();
         let fresh = !self.jobs.iter().any(|other| other.id() == job.id());
         if fresh {
-            job.join_batch();
+            job.join_batch(self.radio);
             self.jobs.push(job);
         }
         fresh
@@ -76,6 +80,22 @@ impl Batch {
         self.share(now, entropy);
     }
 
+    /// The radio can, or cannot, be used from now on; see [`Job::set_radio`]. It holds for jobs that come later, too.
+    pub fn set_radio(&mut self, usable: bool, now: Moment, entropy: &mut dyn Entropy) {
+        self.radio = usable;
+        for job in &mut self.jobs {
+            job.set_radio(usable, now, entropy);
+        }
+        self.share(now, entropy);
+    }
+
+    /// So long a time was slept through; see [`Job::slept`].
+    pub fn slept(&mut self, span: Duration) {
+        for job in &mut self.jobs {
+            job.slept(span);
+        }
+    }
+
     /// Lets time pass for those whose time has come.
     pub fn handle_timeout(&mut self, now: Moment, entropy: &mut dyn Entropy) {
         for job in &mut self.jobs {
@@ -87,10 +107,10 @@ impl Batch {
     }
 
     /// The next thing to do, once.
-    pub fn poll_action(&mut self) -> Option<(JobId, Action)> {
+    pub fn poll_action(&mut self) -> Option<(JobId, CallId, Action)> {
         self.jobs
             .iter_mut()
-            .find_map(|job| job.poll_action().map(|action| (job.id(), action)))
+            .find_map(|job| job.poll_action().map(|(call, action)| (job.id(), call, action)))
     }
 
     /// The next thing that became known, once.

@@ -1,113 +1,41 @@
-//! The calls to the cloud that stand beside the link: the snapshot, undoing claims, switching earlier credentials
-//! off, the release. Each keeps its own state here; the stages look at it whenever there is news.
+//! The calls to the cloud that stand beside the link: the snapshot and the release here, undoing claims and switching
+//! earlier credentials off in files of their own. Each keeps its own state; the stages look at it whenever there is news.
+//! An answer goes to what it answers: one that comes late still says what became of the change that it was asked for.
 
-use alloc::collections::VecDeque;
-use alloc::string::String;
-use alloc::vec::Vec;
-
-use crate::claim::CleanupHandle;
 use crate::device::Serial;
-use crate::evidence::{PrincipalStatus, Snapshot, Thing};
+use crate::evidence::Snapshot;
 use crate::fault::{CloudError, Fault};
 use crate::policy::Limits;
 use crate::secret::Entropy;
 use crate::time::Moment;
 
 use super::attempt::{Attempt, fault, overdue};
-use super::context::{Context, Intent, Signal};
-use super::io::{Action, Step};
-
-/// The broker's codes for a credential that is not there any more, which is as good as off.
-const GONE: [&str; 2] = ["principal-not-found", "thing-not-found"];
+use super::context::{Context, Effect, Signal};
+use super::io::{Action, CallId, Ended, Step};
 
 /// What the cloud knows of the device.
 #[derive(Debug, Default)]
 pub(super) struct Lookup {
     serial: Option<Serial>,
-    /// About which device the last question was; a snapshot does not say.
-    asked: Option<Serial>,
     attempt: Attempt,
     result: Option<Result<Snapshot, Fault>>,
+    /// The result is, or will be, of after the last change that was asked for.
+    fresh: bool,
 }
 
 impl Lookup {
     pub(super) fn timeout(&self, limits: &Limits) -> Option<Moment> {
         self.attempt.timeout(limits)
     }
-}
 
-/// Claims that are to be undone, one after another.
-#[derive(Debug, Default)]
-pub(super) struct Retiring {
-    queue: VecDeque<CleanupHandle>,
-    attempt: Attempt,
-    /// Some could not be undone.
-    failed: Option<Fault>,
-}
-
-impl Retiring {
-    pub(super) fn timeout(&self, limits: &Limits) -> Option<Moment> {
-        self.attempt.timeout(limits)
+    /// Whether what it shows is of after the last change.
+    pub(super) fn is_fresh(&self) -> bool {
+        self.fresh
     }
 
-    /// Something may be left that cannot be undone.
-    pub(super) fn give_up(&mut self, fault: Fault) {
-        self.failed = Some(fault);
-    }
-
-    /// Whether all that was to be undone is undone.
-    pub(super) fn is_clean(&self) -> bool {
-        self.queue.is_empty() && self.failed.is_none()
-    }
-
-    /// Whether nothing is being undone, well or not.
-    pub(super) fn is_idle(&self) -> bool {
-        self.queue.is_empty()
-    }
-
-    /// Why something could not be undone.
-    pub(super) fn failure(&self) -> Option<&Fault> {
-        self.failed.as_ref()
-    }
-}
-
-/// Earlier credentials that are to be switched off, one after another.
-#[derive(Debug, Default)]
-pub(super) struct SwitchOff {
-    pub(super) thing: Option<String>,
-    /// Those that are still on, as far as is known.
-    pub(super) earlier: Vec<String>,
-    /// Which of them the call is about; what the list holds may change while it is under way.
-    asked: Option<String>,
-    attempt: Attempt,
-    failed: Option<Fault>,
-    /// One of them is off for this job, whatever becomes of the rest.
-    pub(super) any_off: bool,
-}
-
-impl SwitchOff {
-    pub(super) fn timeout(&self, limits: &Limits) -> Option<Moment> {
-        self.attempt.timeout(limits)
-    }
-
-    /// One that was asked for is off.
-    fn gone(&mut self, asked: &str) {
-        self.earlier.retain(|earlier| earlier != asked);
-        self.any_off = true;
-        self.attempt.end();
-    }
-
-    /// What is said of those that cannot be switched off, beside the one that the device has or is to get.
-    fn still_on(&self) -> Fault {
-        Fault::ActiveCredentials(self.earlier.len() + 1)
-    }
-
-    pub(super) fn withdraw(&mut self, intents: &mut VecDeque<Intent>) {
-        let before = intents.len();
-        intents.retain(|intent| !matches!(intent, Intent::Act(Action::Deactivate { .. })));
-        if intents.len() != before || !self.attempt.is_under_way() {
-            self.attempt.end();
-        }
+    /// A change is asked for, of which it shows nothing.
+    pub(super) fn stale(&mut self) {
+        self.fresh = false;
     }
 }
 
@@ -122,24 +50,6 @@ impl Releasing {
     pub(super) fn timeout(&self, limits: &Limits) -> Option<Moment> {
         self.attempt.timeout(limits)
     }
-
-    pub(super) fn withdraw(&mut self, intents: &mut VecDeque<Intent>) {
-        let before = intents.len();
-        intents.retain(|intent| !matches!(intent, Intent::Act(Action::Release { .. })));
-        if intents.len() != before || !self.attempt.is_under_way() {
-            self.attempt.end();
-        }
-    }
-}
-
-/// How switching earlier credentials off stands.
-pub(super) enum Off {
-    /// All are off.
-    All,
-    /// Under way.
-    Waiting,
-    /// It cannot be done.
-    Failed(Fault),
 }
 
 impl Context {
@@ -158,9 +68,23 @@ impl Context {
         if same && (self.lookup.result.is_some() || !self.lookup.attempt.is_idle()) {
             return;
         }
-        self.lookup.serial = Some(serial.clone());
-        self.lookup.result = None;
+        self.lookup = Lookup {
+            serial: Some(serial.clone()),
+            ..Lookup::default()
+        };
         self.lookup.attempt.want();
+    }
+
+    /// Asks anew, whatever was shown or is under way.
+    pub(super) fn look_afresh(&mut self, serial: &Serial) {
+        if !(self.lookup.fresh && self.lookup.serial.as_ref() == Some(serial)) {
+            self.lookup = Lookup {
+                serial: Some(serial.clone()),
+                fresh: true,
+                ..Lookup::default()
+            };
+            self.lookup.attempt.want();
+        }
     }
 
     /// What the cloud knows of this device, once it has said so.
@@ -181,14 +105,9 @@ impl Context {
         }
     }
 
-    /// [`super::Input::Snapshot`].
-    pub(super) fn snapshot(&mut self, result: Result<Snapshot, CloudError>) {
-        if !self.lookup.attempt.is_under_way() {
-            return;
-        }
-        if self.lookup.asked != self.lookup.serial {
-            self.lookup.attempt.end();
-            self.lookup.attempt.want();
+    /// [`Ended::Snapshot`].
+    fn snapshot(&mut self, call: CallId, result: Result<Snapshot, CloudError>) {
+        if !self.lookup.attempt.is_answered_by(call) {
             return;
         }
         match result {
@@ -206,110 +125,28 @@ impl Context {
         self.signals.push_back(Signal::News);
     }
 
-    /// Undoes a claim in the background.
-    pub(super) fn retire(&mut self, cleanup: CleanupHandle) {
-        if !self.retiring.queue.contains(&cleanup) {
-            self.retiring.queue.push_back(cleanup);
-            self.retiring.attempt.want();
-        }
-    }
-
-    /// [`super::Input::Retired`].
-    pub(super) fn retired(&mut self, result: Result<(), CloudError>) {
-        if !self.retiring.attempt.is_under_way() {
-            return;
-        }
-        match result {
-            Ok(()) => {
-                if let Some(cleanup) = self.retiring.queue.pop_front() {
-                    self.note(Step::Retired { cleanup });
-                }
-                self.retiring.attempt.end();
-            }
-            Err(error) => {
-                if self.retiring.attempt.fail(&error, self.now, &self.plan.limits) {
-                    return;
-                }
-                self.retiring.queue.pop_front();
-                self.retiring.failed = Some(fault(error));
-            }
-        }
-        if !self.retiring.queue.is_empty() {
-            self.retiring.attempt.want();
-        }
-        self.signals.push_back(Signal::News);
-    }
-
-    /// Goes on switching earlier credentials off and says how that stands.
-    pub(super) fn switch_off(&mut self) -> Off {
-        if let Some(fault) = &self.off.failed {
-            return Off::Failed(fault.clone());
-        }
-        if self.off.earlier.is_empty() {
-            return Off::All;
-        }
-        self.off.thing = self.off.thing.take().or_else(|| self.watch.thing_name());
-        if self.off.thing.is_none() {
-            return Off::Failed(self.off.still_on());
-        }
-        self.off.attempt.want();
-        Off::Waiting
-    }
-
-    /// [`super::Input::Deactivated`]. Only a registry that shows the credential off is believed.
-    pub(super) fn deactivated(&mut self, result: Result<Thing, CloudError>) {
-        if !self.off.attempt.is_under_way() {
-            return;
-        }
-        let Some(asked) = self.off.asked.take() else {
-            return;
-        };
-        let is_off = |thing: &Thing, id: &str| {
-            !thing
-                .principals
-                .iter()
-                .any(|principal| principal.id == id && principal.status == PrincipalStatus::Active)
-        };
-        // While it pauses, the stage may come to see that it must not be tried again.
-        let (now, limits) = (self.now, &self.plan.limits);
-        match result {
-            Ok(thing) => {
-                let off = is_off(&thing, &asked);
-                self.watch.thing = Some(thing);
-                if off {
-                    self.off.gone(&asked);
-                } else {
-                    let early = CloudError::Unreachable("the earlier credential is still on".into());
-                    if !self.off.attempt.fail(&early, now, limits) {
-                        self.off.failed = Some(self.off.still_on());
-                    }
-                }
-            }
-            Err(CloudError::Refused { code, .. }) if GONE.contains(&code.as_str()) => self.off.gone(&asked),
-            Err(error) => {
-                if !self.off.attempt.fail_early(&error, now, limits) {
-                    self.off.failed = Some(fault(error));
-                }
-            }
-        }
-        self.signals.push_back(Signal::News);
-    }
-
     /// Releases the device; the result is news.
     pub(super) fn release(&mut self) {
         self.releasing.attempt.want();
     }
 
-    /// [`super::Input::ReleasedToSupport`].
-    pub(super) fn released(&mut self, result: Result<(), CloudError>) {
-        if !self.releasing.attempt.is_under_way() {
-            return;
+    /// Asks for no release any more. One that was asked for may have happened.
+    pub(super) fn withdraw_release(&mut self) {
+        match self.releasing.attempt.under_way() {
+            Some(call) if !self.take_back(call) => {}
+            _ => self.releasing.attempt.end(),
         }
+    }
+
+    /// [`Ended::ReleasedToSupport`].
+    fn released(&mut self, call: CallId, result: Result<(), CloudError>) {
+        let current = self.releasing.attempt.is_answered_by(call);
         match result {
             Ok(()) => {
                 self.releasing.attempt.end();
                 self.releasing.result = Some(Ok(()));
             }
+            Err(_) if !current => return,
             Err(error) => {
                 if self
                     .releasing
@@ -324,40 +161,35 @@ impl Context {
         self.signals.push_back(Signal::News);
     }
 
+    /// What the cloud answered, taken to what it answers.
+    pub(super) fn cloud_answered(&mut self, call: CallId, ended: Ended) {
+        let effect = self.pending.remove(&call);
+        match (ended, effect) {
+            (Ended::Snapshot(result), _) => self.snapshot(call, result),
+            (Ended::Observed(result), _) => self.observed(call, result),
+            (Ended::Issued(result), Some(Effect::Issue(key))) => self.issued(call, key, result),
+            (Ended::Retired(result), Some(Effect::Retire(cleanup))) => self.retired(call, cleanup, result),
+            (Ended::Deactivated(result), Some(Effect::Deactivate(principal))) => {
+                self.deactivated(call, &principal, result);
+            }
+            (Ended::ReleasedToSupport(result), Some(Effect::Release)) => self.released(call, result),
+            // An answer that was given already, or one to something else.
+            _ => {}
+        }
+    }
+
     /// Makes the calls whose time has come.
     pub(super) fn pump_cloud(&mut self, entropy: &mut dyn Entropy) -> bool {
         let now = self.now;
         if self.lookup.attempt.is_due(now)
             && let Some(serial) = self.lookup.serial.clone()
         {
-            self.lookup.attempt.ask(now);
-            self.lookup.asked = Some(serial.clone());
             let parameters = self.plan.parameters.clone();
-            self.act(Action::Snapshot { serial, parameters });
+            let call = self.act(Action::Snapshot { serial, parameters });
+            self.lookup.attempt.ask(call, now);
             return true;
         }
-        if self.retiring.attempt.is_due(now)
-            && let Some(cleanup) = self.retiring.queue.front().cloned()
-        {
-            if self.retiring.attempt.is_first() {
-                let cleanup = cleanup.clone();
-                self.record(Step::Retiring { cleanup });
-            }
-            self.retiring.attempt.ask(now);
-            self.act(Action::Retire(cleanup));
-            return true;
-        }
-        if self.off.attempt.is_due(now)
-            && let (Some(thing), Some(principal)) =
-                (self.off.thing.clone(), self.off.earlier.first().cloned())
-        {
-            if self.off.attempt.is_first() {
-                let (thing, principal) = (thing.clone(), principal.clone());
-                self.record(Step::Deactivating { thing, principal });
-            }
-            self.off.attempt.ask(now);
-            self.off.asked = Some(principal.clone());
-            self.act(Action::Deactivate { thing, principal });
+        if self.pump_retiring() || self.pump_switching_off() {
             return true;
         }
         if self.releasing.attempt.is_due(now)
@@ -367,8 +199,8 @@ impl Context {
                 let thing = thing.clone();
                 self.record(Step::Releasing { thing });
             }
-            self.releasing.attempt.ask(now);
-            self.act(Action::Release { thing, claim });
+            let call = self.effect(Action::Release { thing, claim }, Effect::Release);
+            self.releasing.attempt.ask(call, now);
             return true;
         }
         self.pump_claim(entropy) || self.pump_watch()
@@ -377,18 +209,18 @@ impl Context {
     /// Takes silence of the cloud for what it is.
     pub(super) fn lapse_cloud(&mut self) {
         let (now, limits) = (self.now, self.plan.limits.clone());
-        if self.lookup.attempt.is_overdue(now, &limits) {
-            self.snapshot(Err(overdue()));
+        if self.lookup.attempt.is_overdue(now, &limits)
+            && let Some(call) = self.lookup.attempt.under_way()
+        {
+            self.snapshot(call, Err(overdue()));
         }
-        if self.retiring.attempt.is_overdue(now, &limits) {
-            self.retired(Err(overdue()));
+        if self.releasing.attempt.is_overdue(now, &limits)
+            && let Some(call) = self.releasing.attempt.under_way()
+        {
+            self.released(call, Err(overdue()));
         }
-        if self.off.attempt.is_overdue(now, &limits) {
-            self.deactivated(Err(overdue()));
-        }
-        if self.releasing.attempt.is_overdue(now, &limits) {
-            self.released(Err(overdue()));
-        }
+        self.lapse_retiring(overdue());
+        self.lapse_switching_off(overdue());
         self.lapse_claim();
         self.lapse_watch();
     }

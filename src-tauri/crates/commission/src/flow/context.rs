@@ -5,25 +5,36 @@
 //! before; notes (records with no effect behind them) go out in the gaps, always before the next such record.
 
 use alloc::boxed::Box;
-use alloc::collections::VecDeque;
+use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::device::{Fingerprint, Identity, IdentityFault, Serial};
+use crate::claim::CleanupHandle;
+use crate::device::{Identity, IdentityFault, Serial};
 use crate::dialect::{Capabilities, Command, Report};
 use crate::evidence::{Evidence, Fact, Snapshot, Source};
 use crate::fault::Fault;
 use crate::gatt::PeripheralId;
 use crate::network::Network;
+use crate::policy::Least;
 use crate::proven::{ProvenIdentity, ProvenKeys};
 use crate::secret::{Entropy, Pop};
 use crate::time::Moment;
+use uuid::Uuid;
 
-use super::cloud::{Lookup, Releasing, Retiring, SwitchOff};
-use super::io::{Action, Answer, Event, Outcome, OutcomeRecord, Plan, Question, Stage, Step};
-use super::link::{Dialects, Link};
+use super::cloud::{Lookup, Releasing};
+use super::io::{
+    Action, Answer, CallId, Event, Namesake, Outcome, OutcomeRecord, Plan, Question, QuestionId, Stage, Step,
+};
+use super::link::{Dialects, Link, Radio};
 use super::purse::Purse;
+use super::retiring::Retiring;
+use super::switching_off::SwitchOff;
 use super::watch::Watch;
+
+/// Wrong PoPs after which a device is not tried by itself any more with the label of another: firmware that counts stops
+/// at five, and its own person still needs some.
+const MOST_ON_NAMESAKE: u8 = 2;
 
 /// What a stage hears.
 #[derive(Debug)]
@@ -35,9 +46,9 @@ pub(super) enum Signal {
     /// A command ended.
     Report(Report),
     /// Another device of the same name is there, or none.
-    Another(Option<PeripheralId>),
+    Another(Option<Namesake>),
     /// The proof of identity is checked.
-    Checked(Result<ProvenIdentity, IdentityFault>),
+    Checked(CallId, Result<ProvenIdentity, IdentityFault>),
     /// A person answered the question, fittingly.
     Answer(Answer),
     /// Something came from the cloud; it stands in the context.
@@ -56,7 +67,7 @@ pub(super) enum Intent {
     /// Write down, and wait for it.
     Record(Step),
     /// Have the caller do it.
-    Act(Action),
+    Act(CallId, Action),
     /// Tell the device.
     Command(Command),
     /// Challenge the device.
@@ -74,6 +85,19 @@ impl Intent {
     }
 }
 
+/// A change outside that was asked for and whose answer has not come.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Effect {
+    /// A claim may have been issued under this key.
+    Issue(Uuid),
+    /// A claim may have been undone.
+    Retire(CleanupHandle),
+    /// This credential may be off.
+    Deactivate(String),
+    /// The device may have been released.
+    Release,
+}
+
 /// See the module.
 #[expect(
     clippy::struct_excessive_bools,
@@ -87,34 +111,46 @@ pub(super) struct Context {
     pub(super) stage: Stage,
     pub(super) intents: VecDeque<Intent>,
     notes: VecDeque<Step>,
-    /// A record is on its way to the disk.
-    pub(super) recording: bool,
-    pub(super) actions: VecDeque<Action>,
+    /// The record on its way to the disk.
+    pub(super) recording: Option<CallId>,
+    pub(super) actions: VecDeque<(CallId, Action)>,
+    calls: u32,
+    questions: u32,
+    /// Changes outside whose answer has not come, however late it is: it is still about what was asked for.
+    pub(super) pending: BTreeMap<CallId, Effect>,
     pub(super) events: VecDeque<Event>,
     pub(super) signals: VecDeque<Signal>,
     pub(super) finished: bool,
 
     pub(super) link: Link,
+    pub(super) radio: Radio,
     /// A batch gives out the links.
     pub(super) in_batch: bool,
     pub(super) may_link: bool,
     /// Attempts to link since a person or an applied setting last made a new start.
     pub(super) link_tries: u8,
 
-    pub(super) question: Option<(Question, Moment)>,
+    pub(super) question: Option<(QuestionId, Question, Moment)>,
     pub(super) capabilities: Capabilities,
     /// Devices of the same name that turned out to be others.
     pub(super) tried: Vec<PeripheralId>,
+    /// The search for another device of the same name that is under way.
+    pub(super) searching: Option<CallId>,
     /// The PoP to use, as the plan or a person said.
     pub(super) pop: Option<Pop>,
+    /// Wrong PoPs of this job: rounds over all devices of the name.
     pub(super) wrong_pops: u8,
+    /// Wrong PoPs that the present device was sent, by this job and by earlier ones.
+    pub(super) refusals: u8,
+    /// What is known of the device's protection: what was offered once is demanded from then on.
+    pub(super) least: Least,
     pub(super) identity: Option<Identity>,
-    /// The key that the device has proved over any link of the job, those of earlier runs included.
-    pub(super) proven_key: Option<Fingerprint>,
+    /// What the device has proved over any link of the job, those of earlier runs included.
+    pub(super) bound: Option<Identity>,
     /// The keys by which it proved that.
     pub(super) keys: Option<ProvenKeys>,
-    /// Answers to come about proofs of a session that has ended.
-    pub(super) stale_checks: u8,
+    /// The maker that vouches for them.
+    pub(super) vouched_by: Option<String>,
     /// The device takes no claim, and the policy gives it Wi-Fi only.
     pub(super) plain: bool,
     /// What the cloud knew when the device was accepted.
@@ -139,6 +175,14 @@ pub(super) struct Context {
     pub(super) ever_applied: bool,
     /// The device said that it has an address.
     pub(super) joined: bool,
+    /// The device said over this link that it is in no network.
+    pub(super) stranded: bool,
+    /// What the cloud showed when this job was taken up again after a restart.
+    pub(super) recalled: Option<Snapshot>,
+    /// A later job of the same device is done.
+    pub(super) superseded: bool,
+    /// Nobody wants more than that the job is undone.
+    pub(super) only_undo: bool,
     /// When to settle what a link lost after apply has left open.
     pub(super) settle_by: Option<Moment>,
 
@@ -156,29 +200,36 @@ impl Context {
         Self {
             pop: plan.pop.clone().filter(|pop| !pop.is_empty()),
             network: plan.network.clone(),
+            refusals: plan.wrong_pops,
+            least: plan.least,
             plan,
             dialects,
             now: Moment::default(),
             stage: Stage::Found,
             intents: VecDeque::new(),
             notes: VecDeque::new(),
-            recording: false,
+            recording: None,
             actions: VecDeque::new(),
+            calls: 0,
+            questions: 0,
+            pending: BTreeMap::new(),
             events: VecDeque::new(),
             signals: VecDeque::new(),
             finished: false,
             link: Link::None,
+            radio: Radio::default(),
             in_batch: false,
             may_link: true,
             link_tries: 0,
             question: None,
             capabilities: Capabilities::default(),
             tried: Vec::new(),
+            searching: None,
             wrong_pops: 0,
             identity: None,
-            proven_key: None,
+            bound: None,
             keys: None,
-            stale_checks: 0,
+            vouched_by: None,
             plain: false,
             before: None,
             network_settled: false,
@@ -190,6 +241,10 @@ impl Context {
             applied: false,
             ever_applied: false,
             joined: false,
+            stranded: false,
+            recalled: None,
+            superseded: false,
+            only_undo: false,
             settle_by: None,
             lookup: Lookup::default(),
             purse: Purse::default(),
@@ -249,8 +304,41 @@ impl Context {
     }
 
     /// Has the caller do something, after all that has to be written down before.
-    pub(super) fn act(&mut self, action: Action) {
-        self.intents.push_back(Intent::Act(action));
+    pub(super) fn act(&mut self, action: Action) -> CallId {
+        let call = self.name_call();
+        self.intents.push_back(Intent::Act(call, action));
+        call
+    }
+
+    /// Has the caller do something at once.
+    pub(super) fn act_now(&mut self, action: Action) -> CallId {
+        let call = self.name_call();
+        self.actions.push_back((call, action));
+        call
+    }
+
+    /// Has the caller change something outside. Until it is answered, it may have been done.
+    pub(super) fn effect(&mut self, action: Action, effect: Effect) -> CallId {
+        let call = self.act(action);
+        self.pending.insert(call, effect);
+        call
+    }
+
+    /// Takes something back that the caller was not told yet; whether it was so, and is known not to have been done.
+    pub(super) fn take_back(&mut self, call: CallId) -> bool {
+        let before = self.intents.len();
+        self.intents
+            .retain(|intent| !matches!(intent, Intent::Act(of, _) if *of == call));
+        let taken_back = self.intents.len() != before;
+        if taken_back {
+            self.pending.remove(&call);
+        }
+        taken_back
+    }
+
+    fn name_call(&mut self) -> CallId {
+        self.calls = self.calls.wrapping_add(1);
+        CallId(self.calls)
     }
 
     /// Tells the device something, after all that has to be written down before.
@@ -261,15 +349,20 @@ impl Context {
     /// Asks the person.
     pub(super) fn ask(&mut self, question: Question) {
         let deadline = self.now + self.plan.limits.question;
-        self.events.push_back(Event::Question(question.clone()));
-        self.question = Some((question, deadline));
+        self.questions = self.questions.wrapping_add(1);
+        let id = QuestionId(self.questions);
+        self.events.push_back(Event::Question(id, question.clone()));
+        self.question = Some((id, question, deadline));
     }
 
-    /// Takes an answer if it fits the open question.
-    pub(super) fn answer(&mut self, answer: Answer) {
-        let Some((question, _)) = &self.question else {
+    /// Takes an answer if it is one to the open question, and fits.
+    pub(super) fn answer(&mut self, asked: QuestionId, answer: Answer) {
+        let Some((id, question, _)) = &self.question else {
             return;
         };
+        if *id != asked {
+            return;
+        }
         let fits = match (&answer, question) {
             (Answer::Pop { pop, .. }, Question::Pop { .. }) => !pop.is_empty(),
             (Answer::Network(_), Question::Pop { .. }) => false,
@@ -293,7 +386,7 @@ impl Context {
 
     /// Why the open question was asked.
     pub(super) fn asked(&self) -> Option<Box<Fault>> {
-        let (question, _) = self.question.as_ref()?;
+        let (_, question, _) = self.question.as_ref()?;
         question.fault().cloned().map(Box::new)
     }
 
@@ -321,24 +414,43 @@ impl Context {
     pub(super) fn withdraw(&mut self) {
         self.forget_commands();
         self.withdraw_claim();
-        self.off.withdraw(&mut self.intents);
-        self.releasing.withdraw(&mut self.intents);
+        self.withdraw_switching_off();
+        self.withdraw_release();
     }
 
     /// Asks for another device of the same name, since this one seems to be the wrong one.
     pub(super) fn find_another(&mut self) {
         let mut tried = self.tried.clone();
         tried.push(self.plan.peripheral.clone());
-        self.act(Action::FindAnother {
+        let call = self.act(Action::FindAnother {
             name: self.plan.name.clone(),
             tried,
         });
+        self.searching = Some(call);
+    }
+
+    /// How the search for another device of the same name ended. One that was sent wrong PoPs already is passed over: it
+    /// is another device's label that would lock it.
+    pub(super) fn another(&mut self, call: CallId, found: Option<Namesake>) {
+        if self.searching != Some(call) {
+            return;
+        }
+        self.searching = None;
+        match found {
+            Some(namesake) if namesake.wrong_pops >= MOST_ON_NAMESAKE => {
+                self.tried.push(namesake.peripheral);
+                self.find_another();
+            }
+            found => self.signals.push_back(Signal::Another(found)),
+        }
     }
 
     /// Turns to another device of the same name: what is known of the first says nothing about it.
-    pub(super) fn turn_to(&mut self, other: PeripheralId, why: Fault) {
-        let first = core::mem::replace(&mut self.plan.peripheral, other);
+    pub(super) fn turn_to(&mut self, other: Namesake, why: Fault) {
+        let first = core::mem::replace(&mut self.plan.peripheral, other.peripheral);
         self.tried.push(first);
+        self.refusals = other.wrong_pops;
+        self.least = self.plan.least;
         self.capabilities = Capabilities::default();
         self.looked = false;
         self.link_tries = 0;
@@ -377,9 +489,19 @@ impl Context {
         self.end(outcome);
     }
 
+    /// Whether the device may be made to forget its network. What works is never taken off it by a job that was taken up
+    /// again: the cloud showed it with an active credential, and it has not said itself that it is in no network.
+    pub(super) fn may_reset(&self) -> bool {
+        let thing = self.recalled.as_ref().and_then(|shown| shown.thing.as_ref());
+        let works = thing.is_some_and(|thing| thing.active().next().is_some());
+        self.stranded || !works
+    }
+
     /// Whether nothing of ours is left in the cloud, as far as is known.
     pub(super) fn nothing_left(&self) -> bool {
-        matches!(self.purse, Purse::Empty | Purse::Wanted | Purse::Refused(_)) && self.retiring.is_clean()
+        matches!(self.purse, Purse::Empty | Purse::Wanted | Purse::Refused(_))
+            && self.retiring.is_clean()
+            && !self.off.is_unclear()
     }
 
     /// Moves one thing along; false when everything waits for the outside.
@@ -387,7 +509,7 @@ impl Context {
         if self.finished {
             return false;
         }
-        if !self.recording
+        if self.recording.is_none()
             && let Some(intent) = self.intents.pop_front()
         {
             self.execute(intent, entropy);
@@ -396,7 +518,7 @@ impl Context {
         if self.pump_client() || self.pump_cloud(entropy) {
             return true;
         }
-        if !self.recording
+        if self.recording.is_none()
             && self.intents.is_empty()
             && let Some(step) = self.notes.pop_front()
         {
@@ -409,7 +531,7 @@ impl Context {
     fn execute(&mut self, intent: Intent, entropy: &mut dyn Entropy) {
         match intent {
             Intent::Record(step) => self.write(step),
-            Intent::Act(action) => self.actions.push_back(action),
+            Intent::Act(call, action) => self.actions.push_back((call, action)),
             Intent::Command(command) => self.begin(command, entropy),
             Intent::Challenge => {
                 let mut challenge = [0; 32];
@@ -425,8 +547,8 @@ impl Context {
     }
 
     fn write(&mut self, step: Step) {
-        self.recording = true;
-        self.actions.push_back(Action::Record(step));
+        let call = self.act_now(Action::Record(step));
+        self.recording = Some(call);
     }
 
     fn flush_notes(&mut self) {
@@ -456,9 +578,10 @@ impl Context {
         if self.finished {
             return self.link.timeout();
         }
-        let question = self.question.as_ref().map(|(_, deadline)| *deadline);
+        let question = self.question.as_ref().map(|(_, _, deadline)| *deadline);
         [
             self.link.timeout(),
+            self.radio_timeout(),
             question,
             self.lookup.timeout(limits),
             self.purse.timeout(limits),
@@ -481,7 +604,7 @@ impl Context {
         if self
             .question
             .as_ref()
-            .is_some_and(|(_, deadline)| self.now >= *deadline)
+            .is_some_and(|(_, _, deadline)| self.now >= *deadline)
         {
             let asked = self.asked();
             self.close_question();

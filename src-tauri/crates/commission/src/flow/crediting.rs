@@ -4,7 +4,6 @@ use crate::claim::Purpose;
 use crate::dialect::Report;
 use crate::fault::Fault;
 
-use super::cloud::Off;
 use super::context::{Context, Signal};
 use super::enrolling::Enrolling;
 use super::io::Stage;
@@ -13,6 +12,7 @@ use super::joining::Joining;
 use super::linking::{lost, trouble};
 use super::proving::Proven;
 use super::purse::Purse;
+use super::switching_off::Off;
 use super::undoing::Undoing;
 
 /// What follows once the device has its claim.

@@ -10,13 +10,13 @@ use crate::evidence::{Evidence, Fact, Snapshot, Source, Thing};
 use crate::fault::Fault;
 use crate::time::Moment;
 
-use super::cloud::Off;
 use super::context::{Context, Signal};
 use super::crediting::{Crediting, Then};
 use super::io::{Outcome, Stage};
 use super::job::State;
 use super::proving::Proven;
 use super::status::{Said, Status, is_cured_by_fresh_claim, is_passing, refusal};
+use super::switching_off::Off;
 use super::undoing::Undoing;
 use super::verifying::Verifying;
 
@@ -40,18 +40,32 @@ impl Enrolling {
         cx.close_question();
         cx.enter(Stage::Enrolling);
         let deadline = cx.now + cx.plan.limits.enrol;
-        Self::from(cx, proven, deadline)
+        Self::from(cx, proven, deadline, None)
     }
 
     /// The device cannot be asked any more; whether it has joined is for the cloud to say.
     pub(super) fn alone(cx: &mut Context) -> State {
+        Self::left_alone(cx, None)
+    }
+
+    /// The device is not asked, since it works; whether it does so by this job is for the cloud to say. If not, this is
+    /// why nothing more is done.
+    pub(super) fn watch(cx: &mut Context, otherwise: Fault) -> State {
+        if cx.watch.claim_id().is_none() {
+            return Undoing::enter(cx, otherwise);
+        }
+        cx.unlink();
+        Self::left_alone(cx, Some(otherwise))
+    }
+
+    fn left_alone(cx: &mut Context, trouble: Option<Fault>) -> State {
         let limits = &cx.plan.limits;
         let rest = cx.settle_by.unwrap_or(cx.now + limits.join + limits.enrol);
         cx.watch_claim();
-        Self::from(cx, None, rest)
+        Self::from(cx, None, rest, trouble)
     }
 
-    fn from(cx: &mut Context, proven: Option<Proven>, deadline: Moment) -> State {
+    fn from(cx: &mut Context, proven: Option<Proven>, deadline: Moment, trouble: Option<Fault>) -> State {
         let status = Status::begin(cx, proven);
         if cx.plain
             && let Some(serial) = cx.serial().cloned()
@@ -61,7 +75,7 @@ impl Enrolling {
         Self {
             status,
             deadline,
-            trouble: None,
+            trouble,
             replaced: false,
             seen: None,
         }

@@ -12,7 +12,7 @@ use crate::proven::ProvenIdentity;
 use crate::time::Moment;
 
 use super::context::{Context, Intent, Signal};
-use super::io::{Action, Stage, Step as Entry};
+use super::io::{Action, CallId, Stage, Step as Entry};
 use super::job::State;
 use super::linking::{Linking, lost, trouble};
 use super::networking::Networking;
@@ -30,7 +30,7 @@ pub(super) struct Identifying {
 enum Step {
     Challenged,
     /// The proof is being checked; until when.
-    Checking(Moment),
+    Checking(CallId, Moment),
     /// The label may be that of another device of the same name.
     Searching(Fault),
     /// The cloud is asked about this device.
@@ -43,7 +43,7 @@ impl Identifying {
         match (cx.plan.policy.identity, cx.capabilities.identity) {
             (IdentityPolicy::Required, false) => Undoing::enter(cx, Fault::IdentityMissing),
             // A device that has proved itself can: over this session it is not known to be the same.
-            (IdentityPolicy::WhenOffered, false) if cx.proven_key.is_some() => {
+            (IdentityPolicy::WhenOffered, false) if cx.bound.is_some() => {
                 Undoing::enter(cx, Fault::IdentityMissing)
             }
             (IdentityPolicy::Required | IdentityPolicy::WhenOffered, true) => {
@@ -60,20 +60,22 @@ impl Identifying {
         match (step, signal) {
             (Step::Challenged, Signal::Report(Report::Identified(proof))) => {
                 cx.look_up(&proof.serial);
-                cx.act(Action::CheckIdentity(proof));
-                let step = Step::Checking(cx.now + cx.plan.limits.command);
+                let call = cx.act(Action::CheckIdentity(proof));
+                let step = Step::Checking(call, cx.now + cx.plan.limits.command);
                 State::Identifying(Self { proven, step })
             }
             (Step::Challenged, Signal::Report(Report::Failed(fault))) => trouble(cx, fault),
-            (Step::Checking(_), Signal::Checked(Ok(proven_identity))) => match accept(cx, proven_identity) {
-                Ok(()) => Self::look_up(cx, proven),
-                Err(fault @ Fault::LabelMismatch { .. }) if !cx.ever_applied => {
-                    cx.find_another();
-                    let step = Step::Searching(fault);
-                    State::Identifying(Self { proven, step })
+            (Step::Checking(asked, _), Signal::Checked(call, Ok(proven_identity))) if call == asked => {
+                match accept(cx, proven_identity) {
+                    Ok(()) => Self::look_up(cx, proven),
+                    Err(fault @ Fault::LabelMismatch { .. }) if !cx.ever_applied => {
+                        cx.find_another();
+                        let step = Step::Searching(fault);
+                        State::Identifying(Self { proven, step })
+                    }
+                    Err(fault) => Undoing::enter(cx, fault),
                 }
-                Err(fault) => Undoing::enter(cx, fault),
-            },
+            }
             (Step::Searching(fault), Signal::Another(Some(other))) => {
                 cx.turn_to(other, fault);
                 Linking::enter(cx)
@@ -83,14 +85,11 @@ impl Identifying {
                 let step = Step::Searching(fault);
                 State::Identifying(Self { proven, step })
             }
-            (Step::Checking(_), Signal::Checked(Err(fault))) => Undoing::enter(cx, unproven(fault)),
-            (Step::Checking(until), Signal::Tick) if cx.now >= until => {
-                cx.stale_checks = cx.stale_checks.saturating_add(1);
-                Undoing::enter(cx, Fault::IdentityUnchecked("no answer in time".into()))
+            (Step::Checking(asked, _), Signal::Checked(call, Err(fault))) if call == asked => {
+                Undoing::enter(cx, unproven(fault))
             }
-            (Step::Checking(_), Signal::Lost(fault)) => {
-                cx.stale_checks = cx.stale_checks.saturating_add(1);
-                lost(cx, fault)
+            (Step::Checking(_, until), Signal::Tick) if cx.now >= until => {
+                Undoing::enter(cx, Fault::IdentityUnchecked("no answer in time".into()))
             }
             (_, Signal::Lost(fault)) => lost(cx, fault),
             (Step::LookingUp(serial), Signal::News) => Self::judge(cx, proven, serial),
@@ -100,13 +99,20 @@ impl Identifying {
 
     pub(super) fn timeout(&self) -> Option<Moment> {
         match self.step {
-            Step::Checking(until) => Some(until),
+            Step::Checking(_, until) => Some(until),
             Step::Challenged | Step::Searching(_) | Step::LookingUp(_) => None,
         }
     }
 
     fn look_up(cx: &mut Context, proven: Proven) -> State {
-        if cx.before.is_some() || cx.applied {
+        if let Some(before) = cx.before.clone() {
+            // Whether it may be commissioned was settled over an earlier link; who it is is settled over each.
+            return match vouch(cx, &before) {
+                Ok(()) => Networking::enter(cx, proven),
+                Err(fault) => Undoing::enter(cx, fault),
+            };
+        }
+        if cx.applied {
             return Networking::enter(cx, proven);
         }
         match cx.serial().cloned() {
@@ -132,7 +138,9 @@ impl Identifying {
             return Undoing::enter(cx, fault);
         }
         if let Some(identity) = cx.identity.clone() {
-            cx.tell(Fact::IdentityProven { identity }, Source::Cloud);
+            let known = snapshot.identity_key_sha256 == Some(identity.key_sha256);
+            let source = if known { Source::Cloud } else { Source::Device };
+            cx.tell(Fact::IdentityProven { identity }, source);
         }
         cx.note(Entry::Snapshot {
             snapshot: snapshot.clone(),
@@ -151,7 +159,31 @@ impl Identifying {
 /// Takes a proven identity, if it is the one that the label and earlier links of this job showed, in earlier runs
 /// too.
 fn accept(cx: &mut Context, proven: ProvenIdentity) -> Result<(), Fault> {
-    let ProvenIdentity { identity, keys } = proven;
+    let ProvenIdentity {
+        identity,
+        keys,
+        vouched_by,
+    } = proven;
+    let serial = || identity.serial.as_str().into();
+    if let Some(bound) = &cx.bound {
+        if bound.key_sha256 != identity.key_sha256 {
+            return Err(Fault::CloneSuspected(serial()));
+        }
+        if (&bound.serial, &bound.model) != (&identity.serial, &identity.model) {
+            return Err(Fault::IdentityForged(alloc::format!(
+                "it was {} {} over an earlier link and is {} {} now",
+                bound.model,
+                bound.serial,
+                identity.model,
+                identity.serial
+            )));
+        }
+        if cx.vouched_by.is_some() && cx.vouched_by != vouched_by {
+            return Err(Fault::IdentityForged(
+                "its maker's certificates are not those of the earlier link".into(),
+            ));
+        }
+    }
     if let Some(label) = &cx.plan.serial
         && *label != identity.serial
     {
@@ -160,10 +192,7 @@ fn accept(cx: &mut Context, proven: ProvenIdentity) -> Result<(), Fault> {
             device: identity.serial.as_str().into(),
         });
     }
-    if cx.proven_key.is_some_and(|before| before != identity.key_sha256) {
-        return Err(Fault::CloneSuspected(identity.serial.as_str().into()));
-    }
-    cx.proven_key = Some(identity.key_sha256);
+    cx.bound = Some(identity.clone());
     if cx.identity.is_none() {
         cx.note(Entry::Identified {
             identity: identity.clone(),
@@ -172,6 +201,7 @@ fn accept(cx: &mut Context, proven: ProvenIdentity) -> Result<(), Fault> {
     }
     cx.identity = Some(identity);
     cx.keys = Some(keys);
+    cx.vouched_by = vouched_by.or(cx.vouched_by.take());
     Ok(())
 }
 
@@ -187,16 +217,40 @@ fn unproven(fault: IdentityFault) -> Fault {
     }
 }
 
+/// Whether the proven key is one that somebody knows, as the policy wants it, and the firmware one that may be
+/// commissioned.
+fn vouch(cx: &Context, snapshot: &Snapshot) -> Result<(), Fault> {
+    let Some(identity) = &cx.identity else {
+        return Ok(());
+    };
+    let known = match snapshot.identity_key_sha256 {
+        Some(key) if key != identity.key_sha256 => {
+            return Err(Fault::CloneSuspected(identity.serial.as_str().into()));
+        }
+        key => key.is_some() || cx.vouched_by.is_some(),
+    };
+    if cx.plan.policy.identity == IdentityPolicy::Required && !known {
+        return Err(Fault::IdentityUnvouched);
+    }
+    if !cx.plain
+        && let Some(needed) = &snapshot.min_firmware
+        && !matches!(
+            identity.firmware.compare(needed),
+            Some(Ordering::Equal | Ordering::Greater)
+        )
+    {
+        return Err(Fault::FirmwareTooOld {
+            found: identity.firmware.0.clone(),
+            needed: needed.0.clone(),
+        });
+    }
+    Ok(())
+}
+
 /// Whether this device may be commissioned for this purpose.
 fn permit(cx: &Context, serial: &Serial, snapshot: &Snapshot) -> Result<(), Fault> {
-    let name = || serial.as_str().into();
     if !snapshot.known {
-        return Err(Fault::UnknownDevice(name()));
-    }
-    if let (Some(identity), Some(key)) = (&cx.identity, &snapshot.identity_key_sha256)
-        && identity.key_sha256 != *key
-    {
-        return Err(Fault::CloneSuspected(name()));
+        return Err(Fault::UnknownDevice(serial.as_str().into()));
     }
     if snapshot.self_enrolling && cx.plan.purpose == Purpose::Transfer {
         return Err(Fault::EnrolsItself);
@@ -204,6 +258,7 @@ fn permit(cx: &Context, serial: &Serial, snapshot: &Snapshot) -> Result<(), Faul
     if snapshot.owner == Owner::Other && cx.plan.purpose != Purpose::Transfer {
         return Err(Fault::OwnedByOther);
     }
+    vouch(cx, snapshot)?;
     let active = snapshot
         .thing
         .as_ref()
@@ -219,17 +274,6 @@ fn permit(cx: &Context, serial: &Serial, snapshot: &Snapshot) -> Result<(), Faul
     }
     if active && cx.plan.purpose == Purpose::New {
         return Err(Fault::AlreadyCommissioned);
-    }
-    if let (Some(identity), Some(needed)) = (&cx.identity, &snapshot.min_firmware)
-        && !matches!(
-            identity.firmware.compare(needed),
-            Some(Ordering::Equal | Ordering::Greater)
-        )
-    {
-        return Err(Fault::FirmwareTooOld {
-            found: identity.firmware.0.clone(),
-            needed: needed.0.clone(),
-        });
     }
     Ok(())
 }

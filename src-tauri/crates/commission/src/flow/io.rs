@@ -8,13 +8,14 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::claim::{Claim, ClaimId, ClaimRequest, CleanupHandle, Purpose};
-use crate::device::{DialectKind, Fingerprint, Identity, IdentityFault, IdentityProof, Serial};
+use crate::device::{DialectKind, Identity, IdentityFault, IdentityProof, Serial};
 use crate::dialect::Capabilities;
 use crate::evidence::{Evidence, Observation, Snapshot, Thing};
 use crate::fault::{CloudError, Fault, FaultRecord};
 use crate::gatt::{GattOp, GattTable, LinkError, PeripheralId};
 use crate::network::{Network, SeenNetwork};
-use crate::policy::{Limits, Policy};
+use crate::organisation::OrganisationId;
+use crate::policy::{Least, Limits, Policy};
 use crate::proven::{ProvenIdentity, ProvenKeys};
 use crate::secret::{Passphrase, Pop};
 use crate::time::UnixTime;
@@ -24,6 +25,18 @@ use crate::time::UnixTime;
 #[serde(transparent)]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(type = "string"))]
 pub struct JobId(pub Uuid);
+
+/// Names one thing that the flow asked to be done outside, so that its answer says which one it answers. Each is given
+/// once in one run of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallId(pub u32);
+
+/// Names one question to a person, so that a late answer is not taken for the answer to the next one. Each is given once
+/// in one run of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct QuestionId(pub u32);
 
 /// The stages of design.md, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,6 +70,8 @@ pub enum Stage {
 pub struct Plan {
     /// The job.
     pub job: JobId,
+    /// The authority that the job belongs to. Only under it may what the job made be judged or undone.
+    pub organisation: Option<OrganisationId>,
     /// Which device, as the radio calls it.
     pub peripheral: PeripheralId,
     /// Its advertised name, for people and the journal.
@@ -67,6 +82,10 @@ pub struct Plan {
     pub serial: Option<Serial>,
     /// Its PoP, where known.
     pub pop: Option<Pop>,
+    /// Wrong PoPs that this peripheral was sent before this job, by any job of the session: devices count them.
+    pub wrong_pops: u8,
+    /// What is known of the device's protection from its label and from earlier jobs: the least that is taken from it.
+    pub least: Least,
     /// Espressif Security 2 user name, where the label says it.
     pub username: Option<String>,
     /// The network, where chosen; else the person is asked with the list of what the device sees.
@@ -91,9 +110,9 @@ pub struct Remains {
     pub idempotency: Option<Uuid>,
     /// For which device that claim was asked, and under which key: asking again must say the same.
     pub serial: Option<Serial>,
-    /// The key that the device proved.
-    pub key_sha256: Option<Fingerprint>,
-    /// That key itself, and what else it proved to hold.
+    /// What the device proved to be: over each later link it must be the same.
+    pub identity: Option<Identity>,
+    /// The key by which it proved that, and what else it proved to hold.
     pub keys: Option<ProvenKeys>,
     /// The claim that came last and was not undone; used or not is for the cloud to say where `applied` stands.
     pub claim: Option<(ClaimId, CleanupHandle)>,
@@ -110,14 +129,19 @@ pub struct Remains {
     pub before: Option<Snapshot>,
     /// Credentials that were active before the visit and must be off at the end.
     pub earlier: Vec<String>,
-    /// Switching one of them off was begun; whether it is off only what follows can say.
-    pub switching_off: bool,
-    /// One of them is off: a claim that must not come before that was asked for.
-    pub any_off: bool,
+    /// Those of them of which it was asked to switch them off; whether they are only the cloud can say.
+    pub switching_off: Vec<String>,
+    /// Those of them that are off by this job.
+    pub off: Vec<String>,
+    /// Under which name the cloud has those credentials.
+    pub off_thing: Option<String>,
     /// The thing with the one credential that the cloud showed to be its only active one.
     pub single: Option<(String, String)>,
     /// When the claim was issued, by the cloud's clock.
     pub issued_at: Option<UnixTime>,
+    /// A later job of the same device is done, so that only this one's claims are still to be undone. Said by
+    /// [`crate::ledger`], never by the steps of the job itself.
+    pub superseded: bool,
     /// The job is done, under this name and with this credential: all that is left are claims that it replaced.
     pub done: Option<(Option<String>, String)>,
 }
@@ -125,6 +149,19 @@ pub struct Remains {
 /// What happened outside.
 #[derive(Debug)]
 pub enum Input {
+    /// What was asked for under this name ended.
+    Ended(CallId, Ended),
+    /// The link that this [`Action::Connect`] made ended by itself.
+    LinkLost(CallId),
+    /// A person answered this [`Question`].
+    Answer(QuestionId, Answer),
+    /// A person stops this job.
+    Cancel,
+}
+
+/// How an [`Action`] ended.
+#[derive(Debug)]
+pub enum Ended {
     /// [`Action::Record`] is on disk.
     Recorded,
     /// [`Action::Record`] failed.
@@ -133,15 +170,12 @@ pub enum Input {
     Linked(GattTable),
     /// [`Action::Connect`] failed.
     NotLinked(LinkError),
-    /// The link ended by itself.
-    LinkLost,
     /// [`Action::Disconnect`] is done (the caller need not wait for the stack).
     Unlinked,
-    /// [`Action::Gatt`] ended. What comes after the link ended is ignored; nothing of an old link may come after the
-    /// next [`Input::Linked`].
+    /// [`Action::Gatt`] ended.
     Gatt(Result<Vec<u8>, LinkError>),
-    /// [`Action::FindAnother`] ended; none where no other is around.
-    Another(Option<PeripheralId>),
+    /// [`Action::FindAnother`] ended; none where no other is around that may still be tried.
+    Another(Option<Namesake>),
     /// [`Action::CheckIdentity`] ended.
     IdentityChecked(Result<ProvenIdentity, IdentityFault>),
     /// [`Action::Snapshot`] ended.
@@ -156,14 +190,19 @@ pub enum Input {
     Deactivated(Result<Thing, CloudError>),
     /// [`Action::Release`] ended.
     ReleasedToSupport(Result<(), CloudError>),
-    /// A person answered the open [`Question`].
-    Answer(Answer),
-    /// A person stops this job.
-    Cancel,
 }
 
-/// What to do outside. Actions of one job are done in the order given; the result comes back as an [`Input`].
-/// Cloud actions may run while a GATT operation is under way.
+/// Another device that advertises the same name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Namesake {
+    /// As the radio calls it.
+    pub peripheral: PeripheralId,
+    /// Wrong PoPs that it was sent already, by any job of the session.
+    pub wrong_pops: u8,
+}
+
+/// What to do outside. Actions of one job are done in the order given; how each ended comes back as [`Input::Ended`] under
+/// the name that it was given with. Cloud actions may run while a GATT operation is under way.
 #[derive(Debug, PartialEq)]
 pub enum Action {
     /// Write this down before anything that follows.
@@ -244,7 +283,7 @@ pub enum Event {
         total: u32,
     },
     /// A person is needed; the link is kept while they think.
-    Question(Question),
+    Question(QuestionId, Question),
     /// The question no longer stands.
     QuestionOver,
     /// Something is tried again by itself.
@@ -352,6 +391,9 @@ pub enum Outcome {
 pub enum Step {
     /// The job begins; or turns to another device of the same name.
     Started {
+        /// The authority that it belongs to. Entries of before jobs belonged to one lack it.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        organisation: Option<OrganisationId>,
         /// As the radio calls the device.
         peripheral: PeripheralId,
         /// Advertised name.
@@ -424,6 +466,11 @@ pub enum Step {
         /// All of it.
         evidence: Evidence,
     },
+    /// An earlier credential is seen off, after that was asked for.
+    Deactivated {
+        /// Which credential.
+        principal: String,
+    },
     /// An earlier credential is about to be switched off.
     Deactivating {
         /// Of which thing.
@@ -457,6 +504,7 @@ impl Step {
     /// The beginning of this plan.
     pub(super) fn started(plan: &Plan) -> Self {
         Self::Started {
+            organisation: plan.organisation.clone(),
             peripheral: plan.peripheral.clone(),
             name: plan.name.clone(),
             dialect: plan.dialect,

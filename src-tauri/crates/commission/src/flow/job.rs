@@ -2,10 +2,10 @@
 
 use alloc::boxed::Box;
 use core::mem;
+use core::time::Duration;
 
-use crate::claim::Purpose;
 use crate::fault::Fault;
-use crate::gatt::{GattTable, LinkError};
+use crate::gatt::GattTable;
 use crate::secret::Entropy;
 use crate::time::Moment;
 
@@ -13,14 +13,14 @@ use super::context::{Context, Signal};
 use super::crediting::Crediting;
 use super::enrolling::Enrolling;
 use super::identifying::Identifying;
-use super::io::{Action, Event, Input, JobId, Outcome, Plan, Remains, Stage, Step};
+use super::io::{Action, CallId, Ended, Event, Input, JobId, Plan, Remains, Stage, Step};
 use super::joining::Joining;
 use super::link::Dialects;
 use super::linking::Linking;
 use super::networking::Networking;
 use super::proving::Proving;
+use super::recalling::{Recalling, take_over};
 use super::releasing::Releasing;
-use super::status::Status;
 use super::undoing::Undoing;
 use super::verifying::Verifying;
 
@@ -29,6 +29,7 @@ use super::verifying::Verifying;
 pub(super) enum State {
     /// The beginning is being written down.
     Starting(Start),
+    Recalling(Recalling),
     Linking(Linking),
     Proving(Proving),
     Identifying(Identifying),
@@ -57,10 +58,12 @@ pub(super) enum Start {
 ///
 /// After each call take out all [`Job::poll_action`] and [`Job::poll_event`], and call [`Job::handle_timeout`] at
 /// [`Job::poll_timeout`]. Actions are to be done in their order; a [`Action::Record`] is answered by
-/// [`Input::Recorded`] before anything that depends on it is given out.
+/// [`Ended::Recorded`] before anything that depends on it is given out.
 pub struct Job {
     cx: Context,
     state: State,
+    /// Time that was slept through: deadlines do not run in it.
+    slept: Duration,
 }
 
 impl Job {
@@ -98,11 +101,11 @@ impl Job {
 
     /// Takes what happened outside.
     pub fn handle(&mut self, input: Input, now: Moment, entropy: &mut dyn Entropy) {
-        self.cx.now = now;
+        self.cx.now = self.awake(now);
         if self.cx.finished {
             // Only the link still matters: a batch counts it until it is given back.
-            if let Input::Unlinked | Input::LinkLost = input {
-                self.cx.unlinked();
+            if let Input::Ended(call, Ended::Unlinked) = input {
+                self.cx.unlinked(call);
             }
             return;
         }
@@ -112,13 +115,13 @@ impl Job {
 
     /// Lets time pass; to be called at [`Job::poll_timeout`], harmless earlier.
     pub fn handle_timeout(&mut self, now: Moment, entropy: &mut dyn Entropy) {
-        self.cx.now = now;
+        self.cx.now = self.awake(now);
         self.cx.lapse();
         self.settle(entropy);
     }
 
     /// The next thing to do, once.
-    pub fn poll_action(&mut self) -> Option<Action> {
+    pub fn poll_action(&mut self) -> Option<(CallId, Action)> {
         self.cx.actions.pop_front()
     }
 
@@ -129,6 +132,30 @@ impl Job {
 
     /// When [`Job::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Moment> {
+        self.timeout().map(|at| at + self.slept)
+    }
+
+    /// The radio can, or cannot, be used from now on. While it cannot, the job waits, and nothing counts as tried.
+    pub fn set_radio(&mut self, usable: bool, now: Moment, entropy: &mut dyn Entropy) {
+        self.cx.now = self.awake(now);
+        if !self.cx.finished {
+            self.cx.set_radio(usable);
+            self.settle(entropy);
+        }
+    }
+
+    /// So long a time, which the clock counted, was slept through. A claim dies in it; everything else waits.
+    pub fn slept(&mut self, span: Duration) {
+        self.slept += span;
+        self.cx.age_claim(span);
+    }
+
+    /// The job's own time, in which nobody sleeps.
+    fn awake(&self, now: Moment) -> Moment {
+        Moment::new(now.since_start().saturating_sub(self.slept))
+    }
+
+    fn timeout(&self) -> Option<Moment> {
         let cx = &self.cx;
         if cx.finished {
             return cx.timeout();
@@ -142,6 +169,7 @@ impl Job {
             State::Verifying(state) => state.timeout(cx),
             State::Undoing(state) => state.timeout(),
             State::Starting(_)
+            | State::Recalling(_)
             | State::Proving(_)
             | State::Crediting(_)
             | State::Releasing(_)
@@ -152,7 +180,8 @@ impl Job {
     }
 
     /// From now on links are made only when a batch gives one.
-    pub(super) fn join_batch(&mut self) {
+    pub(super) fn join_batch(&mut self, radio: bool) {
+        self.cx.set_radio(radio);
         self.cx.in_batch = true;
         self.cx.may_link = false;
     }
@@ -179,7 +208,7 @@ impl Job {
 
     /// The batch gives it a link.
     pub(super) fn grant_link(&mut self, now: Moment, entropy: &mut dyn Entropy) {
-        self.cx.now = now;
+        self.cx.now = self.awake(now);
         self.cx.may_link = true;
         self.settle(entropy);
     }
@@ -187,39 +216,21 @@ impl Job {
     fn start(plan: Plan, dialects: Box<dyn Dialects>, start: Start) -> Self {
         let started = Step::started(&plan);
         let mut cx = Context::new(plan, dialects);
-        cx.recording = true;
-        cx.actions.push_back(Action::Record(started));
+        let call = cx.act_now(Action::Record(started));
+        cx.recording = Some(call);
         Self {
             cx,
             state: State::Starting(start),
+            slept: Duration::ZERO,
         }
     }
 
     fn take(&mut self, input: Input, entropy: &mut dyn Entropy) {
         let cx = &mut self.cx;
         match input {
-            Input::Recorded => cx.recording = false,
-            Input::NotRecorded(words) => {
-                // What an earlier run left is there all the same, and the end has to say so.
-                self.state.take_over(cx);
-                cx.journal_failed(words);
-                self.state = State::Ending;
-            }
-            Input::Linked(table) => cx.linked(&table),
-            Input::NotLinked(error) => cx.not_linked(error),
-            Input::LinkLost => cx.link_lost(),
-            Input::Unlinked => cx.unlinked(),
-            Input::Gatt(result) => cx.gatt(result, entropy),
-            Input::Another(found) => cx.signals.push_back(Signal::Another(found)),
-            Input::IdentityChecked(_) if cx.stale_checks > 0 => cx.stale_checks -= 1,
-            Input::IdentityChecked(result) => cx.signals.push_back(Signal::Checked(result)),
-            Input::Snapshot(result) => cx.snapshot(result),
-            Input::Issued(result) => cx.issued(result),
-            Input::Observed(result) => cx.observed(result),
-            Input::Retired(result) => cx.retired(result),
-            Input::Deactivated(result) => cx.deactivated(result),
-            Input::ReleasedToSupport(result) => cx.released(result),
-            Input::Answer(answer) => cx.answer(answer),
+            Input::Ended(call, ended) => self.ended(call, ended, entropy),
+            Input::LinkLost(made_by) => cx.link_lost(made_by),
+            Input::Answer(question, answer) => cx.answer(question, answer),
             Input::Cancel => {
                 let asked = cx.asked();
                 cx.signals.push_back(Signal::Stop(Fault::Cancelled(asked)));
@@ -227,10 +238,36 @@ impl Job {
         }
     }
 
+    fn ended(&mut self, call: CallId, ended: Ended, entropy: &mut dyn Entropy) {
+        let cx = &mut self.cx;
+        match ended {
+            Ended::Recorded | Ended::NotRecorded(_) if cx.recording != Some(call) => {}
+            Ended::Recorded => cx.recording = None,
+            Ended::NotRecorded(words) => {
+                // What an earlier run left is there all the same, and the end has to say so.
+                self.state.take_over(cx);
+                cx.journal_failed(words);
+                self.state = State::Ending;
+            }
+            Ended::Linked(table) => cx.linked(call, &table),
+            Ended::NotLinked(error) => cx.not_linked(call, error),
+            Ended::Unlinked => cx.unlinked(call),
+            Ended::Gatt(result) => cx.gatt(call, result, entropy),
+            Ended::Another(found) => cx.another(call, found),
+            Ended::IdentityChecked(result) => cx.signals.push_back(Signal::Checked(call, result)),
+            Ended::Snapshot(_)
+            | Ended::Issued(_)
+            | Ended::Observed(_)
+            | Ended::Retired(_)
+            | Ended::Deactivated(_)
+            | Ended::ReleasedToSupport(_) => cx.cloud_answered(call, ended),
+        }
+    }
+
     /// Runs until everything waits for the outside.
     fn settle(&mut self, entropy: &mut dyn Entropy) {
         if let State::Starting(_) = self.state
-            && !self.cx.recording
+            && self.cx.recording.is_none()
             && !self.cx.finished
         {
             self.step(Signal::Tick);
@@ -278,7 +315,8 @@ impl State {
             }
         }
         match self {
-            Self::Starting(start) if cx.recording => Self::Starting(start),
+            Self::Starting(start) if cx.recording.is_some() => Self::Starting(start),
+            Self::Recalling(state) => state.on(cx, &signal),
             Self::Starting(start) => start.begin(cx),
             Self::Linking(state) => state.on(cx, signal),
             Self::Proving(state) => state.on(cx, signal),
@@ -299,7 +337,7 @@ impl State {
         if let Self::Starting(start) = self
             && let Some(remains) = start.remains()
         {
-            take_remains(cx, remains);
+            take_over(cx, remains);
         }
     }
 
@@ -313,6 +351,7 @@ impl State {
             | Self::Crediting(_)
             | Self::Joining(_) => true,
             Self::Starting(_)
+            | Self::Recalling(_)
             | Self::Enrolling(_)
             | Self::Verifying(_)
             | Self::Releasing(_)
@@ -331,36 +370,12 @@ impl Start {
     }
 
     fn begin(self, cx: &mut Context) -> State {
-        if let Some(remains) = self.remains()
-            && let Some((thing, principal)) = &remains.done
-        {
-            take_remains(cx, remains);
-            cx.registered_before(thing.clone().unwrap_or_default());
-            return Releasing::done_before(cx, principal.clone());
-        }
         match self {
             Self::Anew => Linking::begin(cx),
-            Self::Resuming(remains) => {
-                let has_claim = take_remains(cx, &remains);
-                if took_wifi_alone(cx, &remains) {
-                    return look_for(cx, *remains);
-                }
-                match (remains.thing, remains.applied) {
-                    (Some(_), _) if has_claim => {
-                        let status = Status::begin(cx, None);
-                        Verifying::enter(cx, status)
-                    }
-                    (Some(_), _) => Undoing::enter(cx, Fault::NotSeenOnline),
-                    (None, true) => {
-                        cx.enter(Stage::Joining);
-                        Joining::lost(cx, Fault::Link(LinkError::NotConnected))
-                    }
-                    (None, false) => Linking::begin(cx),
-                }
-            }
+            Self::Resuming(remains) => Recalling::enter(cx, remains),
             Self::Undoing(remains) => {
-                take_remains(cx, &remains);
-                Undoing::enter(cx, Fault::Cancelled(None))
+                cx.only_undo = true;
+                Recalling::enter(cx, remains)
             }
         }
     }
@@ -369,59 +384,4 @@ impl Start {
     fn is_done(&self) -> bool {
         self.remains().is_some_and(|remains| remains.done.is_some())
     }
-}
-
-/// Takes over what an earlier run left; whether there is a claim to watch.
-fn take_remains(cx: &mut Context, remains: &Remains) -> bool {
-    for cleanup in &remains.leftover {
-        cx.retire(cleanup.clone());
-    }
-    if !cx.undo_request(remains) {
-        cx.retiring.give_up(Fault::SerialNeeded);
-    }
-    cx.proven_key = remains.key_sha256;
-    cx.off.earlier.clone_from(&remains.earlier);
-    cx.off.any_off = remains.any_off;
-    cx.applied = remains.applied || remains.thing.is_some();
-    cx.ever_applied = cx.applied;
-    match (&remains.claim, &remains.retired) {
-        (Some((id, cleanup)), _) if cx.applied => {
-            cx.watch_remains(id.clone(), Some(cleanup.clone()), remains.issued_at);
-        }
-        (Some((_, cleanup)), _) => {
-            cx.retire(cleanup.clone());
-            return true;
-        }
-        (None, Some((id, issued_at))) if cx.applied => cx.watch_remains(id.clone(), None, *issued_at),
-        (None, _) => return false,
-    }
-    if let Some(thing) = &remains.thing {
-        cx.registered_before(thing.clone());
-    }
-    true
-}
-
-/// Whether an earlier run gave the device Wi-Fi alone: settings were applied without a claim, to one that enrols itself, or
-/// on a first visit to one that the cloud knew with a credential of its own. A device that takes claims would have been refused for that.
-fn took_wifi_alone(cx: &Context, remains: &Remains) -> bool {
-    let before = remains.before.as_ref();
-    let enrols_itself = before.is_some_and(|before| before.self_enrolling);
-    let thing = before.and_then(|before| before.thing.as_ref());
-    let had_its_own = thing.is_some_and(|thing| thing.active().next().is_some());
-    let alone = enrols_itself || (cx.plan.purpose == Purpose::New && had_its_own);
-    remains.applied && remains.is_claimless() && alone
-}
-
-/// Such a device is done once the cloud has seen it back, which the journal may say already.
-fn look_for(cx: &mut Context, remains: Remains) -> State {
-    cx.plain = true;
-    cx.before = remains.before;
-    cx.plan.serial = cx.plan.serial.take().or(remains.serial);
-    if let Some((thing, principal)) = remains.single {
-        let thing = Some(thing);
-        cx.finish(Outcome::Done { thing, principal });
-        return State::Ending;
-    }
-    cx.enter(Stage::Joining);
-    Joining::lost(cx, Fault::Link(LinkError::NotConnected))
 }

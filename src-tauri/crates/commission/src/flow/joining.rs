@@ -205,6 +205,7 @@ impl Joining {
 /// The device says that it did not get in. Some firmware only guesses that, so the cloud is watched on.
 fn refused(cx: &mut Context, proven: Proven, fault: Fault) -> State {
     cx.settle_by = None;
+    cx.stranded = true;
     if !cx.capabilities.retry_in_place {
         return Undoing::enter(cx, Fault::PowerCycleNeeded);
     }

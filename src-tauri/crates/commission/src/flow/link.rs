@@ -12,7 +12,7 @@ use crate::secret::Entropy;
 use crate::time::Moment;
 
 use super::context::{Context, Intent, Signal};
-use super::io::{Action, Event};
+use super::io::{Action, CallId, Event};
 
 /// Makes the client of a dialect for a device that has just been linked.
 pub trait Dialects: Send {
@@ -42,6 +42,8 @@ pub(super) enum Link {
     Wanted,
     /// [`Action::Connect`] is given.
     Connecting {
+        /// Which.
+        call: CallId,
         /// When to stop waiting.
         deadline: Moment,
     },
@@ -49,6 +51,8 @@ pub(super) enum Link {
     Up(Up),
     /// [`Action::Disconnect`] is given.
     Closing {
+        /// Which.
+        call: CallId,
         /// When to take the link for gone without hearing so.
         deadline: Moment,
         /// Whether the next link is wanted already.
@@ -56,11 +60,27 @@ pub(super) enum Link {
     },
 }
 
+/// Whether the radio can be used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Radio {
+    #[default]
+    Usable,
+    /// It is off, gone or asleep: nothing that needs it is tried, nor counted as tried.
+    Gone {
+        /// Since when a link was wanted all the same.
+        since: Option<Moment>,
+        /// When to try all the same, where only a failed attempt says that it is gone.
+        again: Option<Moment>,
+    },
+}
+
 /// A link in use.
 pub(super) struct Up {
+    /// The [`Action::Connect`] that made it.
+    call: CallId,
     client: Box<dyn Client + Send>,
-    /// Deadline of the operation under way.
-    op: Option<Moment>,
+    /// The operation under way, and its deadline.
+    op: Option<(CallId, Moment)>,
     /// Deadline of the command under way.
     command: Option<Moment>,
 }
@@ -75,11 +95,15 @@ impl Link {
     pub(super) fn timeout(&self) -> Option<Moment> {
         match self {
             Self::None | Self::Wanted => None,
-            Self::Connecting { deadline } | Self::Closing { deadline, .. } => Some(*deadline),
-            Self::Up(up) => [up.op, up.command, up.client.poll_timeout()]
-                .into_iter()
-                .flatten()
-                .min(),
+            Self::Connecting { deadline, .. } | Self::Closing { deadline, .. } => Some(*deadline),
+            Self::Up(up) => [
+                up.op.map(|(_, deadline)| deadline),
+                up.command,
+                up.client.poll_timeout(),
+            ]
+            .into_iter()
+            .flatten()
+            .min(),
         }
     }
 }
@@ -103,9 +127,11 @@ impl Context {
             Link::Closing { again, .. } => *again = false,
             Link::Connecting { .. } | Link::Up(_) => {
                 self.actions
-                    .retain(|action| !matches!(action, Action::Gatt(_) | Action::Connect(_)));
-                self.actions.push_back(Action::Disconnect);
+                    .retain(|(_, action)| !matches!(action, Action::Gatt(_) | Action::Connect(_)));
+                let call = self.act_now(Action::Disconnect);
+                self.stranded = false;
                 self.link = Link::Closing {
+                    call,
                     deadline: self.now + self.plan.limits.link,
                     again: false,
                 };
@@ -141,14 +167,23 @@ impl Context {
 
     /// Connects, once nothing has to be written down before.
     pub(super) fn pump_link(&mut self) -> bool {
-        let ready = self.may_link && !self.recording && self.intents.is_empty();
+        let now = self.now;
+        let usable = match &mut self.radio {
+            Radio::Usable => true,
+            Radio::Gone { since, again } => {
+                if matches!(self.link, Link::Wanted) {
+                    since.get_or_insert(now);
+                }
+                again.is_some_and(|at| now >= at)
+            }
+        };
+        let ready = usable && self.may_link && self.recording.is_none() && self.intents.is_empty();
         if !(ready && matches!(self.link, Link::Wanted)) {
             return false;
         }
         self.link_tries = self.link_tries.saturating_add(1);
         self.look_up_label();
-        self.actions
-            .push_back(Action::Connect(self.plan.peripheral.clone()));
+        let call = self.act_now(Action::Connect(self.plan.peripheral.clone()));
         // A radio makes one connection at a time and gives each its own time, so that this one may have to wait for all
         // others of the batch: a device that is gone must not use up the time of those that are here.
         let turns = if self.in_batch {
@@ -157,6 +192,7 @@ impl Context {
             1
         };
         self.link = Link::Connecting {
+            call,
             deadline: self.now + self.plan.limits.link * turns,
         };
         true
@@ -200,20 +236,25 @@ impl Context {
             && let Some(op) = up.client.poll_gatt()
         {
             moved = true;
-            up.op = Some(self.now + self.plan.limits.gatt);
-            self.actions.push_back(Action::Gatt(op));
+            let deadline = self.now + self.plan.limits.gatt;
+            let call = self.act_now(Action::Gatt(op));
+            if let Link::Up(up) = &mut self.link {
+                up.op = Some((call, deadline));
+            }
         }
         moved
     }
 
-    /// [`super::Input::Linked`].
-    pub(super) fn linked(&mut self, table: &GattTable) {
-        if !matches!(self.link, Link::Connecting { .. }) {
+    /// [`super::Ended::Linked`].
+    pub(super) fn linked(&mut self, made_by: CallId, table: &GattTable) {
+        if !matches!(self.link, Link::Connecting { call, .. } if call == made_by) {
             return;
         }
+        self.radio = Radio::Usable;
         match self.dialects.client(self.plan.dialect, table) {
             Ok(client) => {
                 self.link = Link::Up(Up {
+                    call: made_by,
                     client,
                     op: None,
                     command: None,
@@ -224,28 +265,40 @@ impl Context {
         }
     }
 
-    /// [`super::Input::NotLinked`].
-    pub(super) fn not_linked(&mut self, error: LinkError) {
-        if matches!(self.link, Link::Connecting { .. }) {
-            self.link_gone();
+    /// [`super::Ended::NotLinked`]. Where the radio is gone that says nothing of the device: it is tried again once the
+    /// radio is back.
+    pub(super) fn not_linked(&mut self, attempt: CallId, error: LinkError) {
+        if !matches!(self.link, Link::Connecting { call, .. } if call == attempt) {
+            return;
+        }
+        self.link_gone();
+        if error.is_of_radio() {
+            self.radio_failed();
+            self.link_tries = self.link_tries.saturating_sub(1);
+            self.link = Link::Wanted;
+        } else {
             self.signals.push_back(Signal::Lost(Fault::Link(error)));
         }
     }
 
-    /// [`super::Input::LinkLost`]. One that comes late, while the next link is being made, is about the one before.
-    pub(super) fn link_lost(&mut self) {
-        if self.link_up() {
+    /// [`super::Input::LinkLost`].
+    pub(super) fn link_lost(&mut self, made_by: CallId) {
+        if matches!(&self.link, Link::Up(up) if up.call == made_by) {
             self.forget_commands();
-            self.actions.retain(|action| !matches!(action, Action::Gatt(_)));
+            self.actions
+                .retain(|(_, action)| !matches!(action, Action::Gatt(_)));
+            self.stranded = false;
             self.link_gone();
             self.signals
                 .push_back(Signal::Lost(Fault::Link(LinkError::NotConnected)));
         }
     }
 
-    /// [`super::Input::Unlinked`].
-    pub(super) fn unlinked(&mut self) {
-        if let Link::Closing { again, .. } = self.link {
+    /// [`super::Ended::Unlinked`].
+    pub(super) fn unlinked(&mut self, asked: CallId) {
+        if let Link::Closing { call, again, .. } = self.link
+            && call == asked
+        {
             self.link_gone();
             if again && !self.finished {
                 self.link = Link::Wanted;
@@ -253,17 +306,66 @@ impl Context {
         }
     }
 
-    /// [`super::Input::Gatt`].
-    pub(super) fn gatt(&mut self, result: Result<Vec<u8>, LinkError>, entropy: &mut dyn Entropy) {
+    /// [`super::Ended::Gatt`].
+    pub(super) fn gatt(
+        &mut self,
+        asked: CallId,
+        result: Result<Vec<u8>, LinkError>,
+        entropy: &mut dyn Entropy,
+    ) {
         let Link::Up(up) = &mut self.link else {
             return;
         };
-        if up.op.take().is_none() {
+        if up.op.take_if(|(call, _)| *call == asked).is_none() {
             return;
         }
         match result {
+            Err(error) if error.is_of_radio() => {
+                self.radio_failed();
+                self.link_tries = self.link_tries.saturating_sub(1);
+                self.drop_link(Fault::Link(error));
+            }
             Err(error) if ends_link(&error) => self.drop_link(Fault::Link(error)),
             result => up.client.handle(result, self.now, entropy),
+        }
+    }
+
+    /// The radio can, or cannot, be used from now on. What was tried before it went counts no more.
+    pub(super) fn set_radio(&mut self, usable: bool) {
+        match (self.radio, usable) {
+            (Radio::Usable, true) => {}
+            (Radio::Usable, false) => {
+                let (since, again) = (None, None);
+                self.radio = Radio::Gone { since, again };
+            }
+            (Radio::Gone { since, .. }, false) => self.radio = Radio::Gone { since, again: None },
+            (Radio::Gone { .. }, true) => {
+                self.radio = Radio::Usable;
+                self.link_tries = 0;
+            }
+        }
+    }
+
+    /// An attempt says that the radio is gone; whoever knows better says so by [`Context::set_radio`].
+    fn radio_failed(&mut self) {
+        let next = Some(self.now + self.plan.limits.settle);
+        match &mut self.radio {
+            Radio::Usable => {
+                let (since, again) = (None, next);
+                self.radio = Radio::Gone { since, again };
+            }
+            Radio::Gone { again, .. } => *again = again.and(next),
+        }
+    }
+
+    /// When to look again for a radio that is gone and wanted.
+    pub(super) fn radio_timeout(&self) -> Option<Moment> {
+        match (&self.link, self.radio) {
+            (Link::Wanted, Radio::Gone { since, again }) => {
+                let end = since.map(|since| since + self.plan.limits.radio);
+                [again.filter(|_| self.may_link), end].into_iter().flatten().min()
+            }
+            _ => None,
         }
     }
 
@@ -271,19 +373,34 @@ impl Context {
     pub(super) fn lapse_link(&mut self) {
         let now = self.now;
         match &mut self.link {
-            Link::Connecting { deadline } if now >= *deadline => {
+            Link::Wanted => {
+                if let Radio::Gone {
+                    since: Some(since), ..
+                } = self.radio
+                    && now >= since + self.plan.limits.radio
+                {
+                    self.link_gone();
+                    self.link_tries = self.plan.limits.link_attempts;
+                    self.signals
+                        .push_back(Signal::Lost(Fault::Link(LinkError::AdapterOff)));
+                }
+            }
+            Link::Connecting { deadline, .. } if now >= *deadline => {
                 self.drop_link(Fault::Link(LinkError::Timeout));
             }
-            Link::Closing { deadline, .. } if now >= *deadline => self.unlinked(),
+            Link::Closing { deadline, call, .. } if now >= *deadline => {
+                let call = *call;
+                self.unlinked(call);
+            }
             Link::Up(up) => {
                 let overdue = |deadline: Option<Moment>| deadline.is_some_and(|at| now >= at);
-                if overdue(up.op) || overdue(up.command) {
+                if overdue(up.op.map(|(_, deadline)| deadline)) || overdue(up.command) {
                     self.drop_link(Fault::Link(LinkError::Timeout));
                 } else if overdue(up.client.poll_timeout()) {
                     up.client.handle_timeout(now);
                 }
             }
-            Link::None | Link::Wanted | Link::Connecting { .. } | Link::Closing { .. } => {}
+            Link::None | Link::Connecting { .. } | Link::Closing { .. } => {}
         }
     }
 
@@ -303,11 +420,6 @@ impl Context {
 fn ends_link(error: &LinkError) -> bool {
     matches!(
         error,
-        LinkError::NotConnected
-            | LinkError::Timeout
-            | LinkError::OutOfReach
-            | LinkError::AdapterOff
-            | LinkError::NoAdapter
-            | LinkError::NoService
+        LinkError::NotConnected | LinkError::Timeout | LinkError::OutOfReach
     )
 }

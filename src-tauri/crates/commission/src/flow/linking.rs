@@ -130,14 +130,14 @@ fn may_pass(fault: &Fault) -> bool {
             | LinkError::Timeout
             | LinkError::OutOfReach
             | LinkError::Missing
+            | LinkError::AdapterOff
+            | LinkError::NoAdapter
+            | LinkError::NoService
             | LinkError::Other(_) => true,
             LinkError::NotPermitted
             | LinkError::NotPaired
             | LinkError::InvalidLength
             | LinkError::NotSupported
-            | LinkError::AdapterOff
-            | LinkError::NoAdapter
-            | LinkError::NoService
             | LinkError::NoPermission => false,
         },
         _ => false,

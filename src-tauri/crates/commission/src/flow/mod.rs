@@ -10,6 +10,8 @@
 //! Stages look at those whenever there is news, so that an answer which comes early or late finds its place.
 //!
 //! ```text
+//! recalling (after a restart)
+//!    │
 //! linking ─ proving ─ identifying ─ networking ─ crediting ─ joining ─ enrolling ─ verifying ─ releasing ─ Done
 //!    ▲                                  ▲            ▲          │ │        │            │
 //!    │                                  │            └──────────┼─┼────────┘ claim died │
@@ -33,9 +35,12 @@ mod linking;
 mod networking;
 mod proving;
 mod purse;
+mod recalling;
 mod releasing;
 mod remains;
+mod retiring;
 mod status;
+mod switching_off;
 mod undoing;
 mod verifying;
 mod watch;

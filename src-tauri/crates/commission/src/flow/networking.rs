@@ -87,6 +87,9 @@ impl Networking {
         cx.enter(Stage::Networking);
         cx.network_settled = true;
         let proven = Some(proven);
+        if cx.needs_reset && !cx.may_reset() {
+            return Undoing::enter(cx, Fault::AlreadyCommissioned);
+        }
         if cx.needs_reset {
             cx.record(Entry::Resetting);
             cx.command(Command::ResetNetwork);
@@ -180,6 +183,9 @@ impl Networking {
 
     /// Has the device forget what an earlier job gave it.
     fn free(cx: &mut Context, proven: Proven, looks: Option<Looks>) -> State {
+        if !cx.may_reset() {
+            return Undoing::enter(cx, Fault::AlreadyCommissioned);
+        }
         cx.looked = true;
         cx.record(Entry::Resetting);
         cx.command(Command::ResetNetwork);

@@ -3,7 +3,7 @@
 use crate::dialect::{Capabilities, Command, Report};
 use crate::evidence::Fact;
 use crate::fault::Fault;
-use crate::policy::{PlainDevices, Policy};
+use crate::policy::PlainDevices;
 
 use super::context::{Context, Signal};
 use super::identifying::Identifying;
@@ -46,6 +46,7 @@ impl Proving {
         cx.command(Command::Open {
             pop: cx.pop.clone().filter(|_| cx.capabilities.pop),
             username: cx.plan.username.clone(),
+            refusals: cx.refusals,
         });
         let step = Step::Opening;
         State::Proving(Self { step })
@@ -75,13 +76,19 @@ impl Proving {
                 if let Err(fault) = take(cx, capabilities) {
                     return Linking::give_up(cx, fault);
                 }
+                cx.refusals = 0;
+                cx.least.strength = cx.least.strength.max(cx.capabilities.strength);
                 if cx.capabilities.pop {
                     cx.keep_word(Fact::PossessionProven { scheme });
                 }
                 Identifying::enter(cx, Proven(()))
             }
-            (Step::Opening, Signal::Report(Report::Failed(Fault::WrongPop))) => {
+            (Step::Opening, Signal::Report(Report::Failed(fault @ (Fault::WrongPop | Fault::LockedOut)))) => {
                 cx.keep_word(Fact::PossessionRefused);
+                cx.refusals = cx.refusals.saturating_add(1);
+                if fault == Fault::LockedOut {
+                    return trouble(cx, fault);
+                }
                 // A device that was given settings is the right one, whatever it says now.
                 if cx.ever_applied {
                     return Self::refused(cx);
@@ -118,28 +125,16 @@ impl Proving {
 
 /// Takes what the device says it can do, if the policy takes it.
 fn take(cx: &mut Context, capabilities: Capabilities) -> Result<(), Fault> {
-    allow(&cx.plan.policy, &capabilities)?;
+    let policy = &cx.plan.policy;
+    policy.permit(cx.least, &capabilities)?;
+    if capabilities.claims.is_empty() && policy.plain_devices == PlainDevices::Refuse {
+        return Err(Fault::CredentialsUnsupported);
+    }
     cx.plain =
         capabilities.claims.is_empty() || cx.before.as_ref().is_some_and(|before| before.self_enrolling);
     if cx.capabilities != capabilities {
         cx.events.push_back(Event::Capabilities(capabilities.clone()));
         cx.capabilities = capabilities;
-    }
-    Ok(())
-}
-
-fn allow(policy: &Policy, capabilities: &Capabilities) -> Result<(), Fault> {
-    if !capabilities.encrypted && !policy.allow_unencrypted {
-        return Err(Fault::Unencrypted);
-    }
-    if !capabilities.pop && !policy.allow_no_pop {
-        return Err(Fault::Unproven);
-    }
-    if capabilities.nonce_reuse && !policy.allow_nonce_reuse {
-        return Err(Fault::NonceReuse);
-    }
-    if capabilities.claims.is_empty() && policy.plain_devices == PlainDevices::Refuse {
-        return Err(Fault::CredentialsUnsupported);
     }
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The one claim of a job at a time: wanted, asked for, held, given away to be undone.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use uuid::Uuid;
 
@@ -14,8 +15,8 @@ use crate::secret::Entropy;
 use crate::time::{Moment, UnixTime};
 
 use super::attempt::{Attempt, fault, overdue};
-use super::context::{Context, Intent, Signal};
-use super::io::{Action, Event, Remains, Step};
+use super::context::{Context, Effect, Intent, Signal};
+use super::io::{Action, CallId, Event, Remains, Step};
 use super::proving::Proven;
 
 /// Claims that one job may use up before it gives up. Each replaced one cost a person's patience or a lost minute.
@@ -132,7 +133,7 @@ impl Context {
         };
         let request = ClaimRequest {
             serial,
-            key_sha256: remains.key_sha256,
+            key_sha256: remains.identity.as_ref().map(|identity| identity.key_sha256),
             keys: remains.keys.clone(),
             idempotency,
             accepts: ANY_FORM.to_vec(),
@@ -171,10 +172,11 @@ impl Context {
 
     /// Stops wanting a claim. One that may have been issued is fetched all the same, to be undone.
     pub(super) fn withdraw_claim(&mut self) {
-        let before = self.intents.len();
-        self.intents
-            .retain(|intent| !matches!(intent, Intent::Act(Action::Issue(_))));
-        let taken_back = self.intents.len() != before;
+        let under_way = match &self.purse {
+            Purse::Asking(asking) => asking.attempt.under_way(),
+            _ => None,
+        };
+        let taken_back = under_way.is_some_and(|call| self.take_back(call));
         match &mut self.purse {
             Purse::Wanted => self.purse = Purse::Empty,
             Purse::Asking(asking) if taken_back && !asking.tried && asking.keep => self.purse = Purse::Empty,
@@ -185,6 +187,14 @@ impl Context {
                 }
             }
             Purse::Empty | Purse::Held(_) | Purse::Refused(_) => {}
+        }
+    }
+
+    /// So long was slept through, in which the claim's life went on.
+    pub(super) fn age_claim(&mut self, span: Duration) {
+        if let Purse::Held(held) = &mut self.purse {
+            held.claim.issued = earlier(held.claim.issued, span);
+            held.claim.expires = earlier(held.claim.expires, span);
         }
     }
 
@@ -229,15 +239,20 @@ impl Context {
         }
     }
 
-    /// [`super::Input::Issued`].
-    pub(super) fn issued(&mut self, result: Result<Claim, CloudError>) {
-        let Purse::Asking(asking) = &mut self.purse else {
-            if let Ok(claim) = result {
-                self.undo_unwanted(claim);
+    /// [`super::Ended::Issued`]. A claim counts whenever it comes; that there is none counts for the call that is under way
+    /// alone.
+    pub(super) fn issued(&mut self, call: CallId, key: Uuid, result: Result<Claim, CloudError>) {
+        let asking = match &mut self.purse {
+            Purse::Asking(asking) if asking.request.idempotency == key => asking,
+            _ => {
+                if let Ok(claim) = result {
+                    self.undo_unwanted(claim);
+                }
+                return;
             }
-            return;
         };
         match result {
+            Err(_) if !asking.attempt.is_answered_by(call) => return,
             Ok(claim) if asking.keep => {
                 self.purse = Purse::Empty;
                 self.hold(claim);
@@ -248,7 +263,7 @@ impl Context {
             }
             Err(error) => {
                 // What came and could not be read may have been a claim as well.
-                asking.tried |= error.is_passing() || matches!(error, CloudError::Nonsense(_));
+                asking.tried |= error.is_unclear();
                 if asking.attempt.fail(&error, self.now, &self.plan.limits) {
                     return;
                 }
@@ -282,9 +297,11 @@ impl Context {
                 true
             }
             Purse::Asking(asking) if asking.attempt.is_due(now) => {
-                asking.attempt.ask(now);
                 let request = asking.request.clone();
-                self.act(Action::Issue(request));
+                let call = self.issue(request);
+                if let Purse::Asking(asking) = &mut self.purse {
+                    asking.attempt.ask(call, now);
+                }
                 true
             }
             _ => false,
@@ -294,8 +311,10 @@ impl Context {
     pub(super) fn lapse_claim(&mut self) {
         if let Purse::Asking(asking) = &self.purse
             && asking.attempt.is_overdue(self.now, &self.plan.limits)
+            && let Some(call) = asking.attempt.under_way()
         {
-            self.issued(Err(overdue()));
+            let key = asking.request.idempotency;
+            self.issued(call, key, Err(overdue()));
         }
     }
 
@@ -315,14 +334,19 @@ impl Context {
             parameters: self.plan.parameters.clone(),
         };
         let mut attempt = Attempt::default();
-        attempt.ask(self.now);
+        let call = self.issue(request.clone());
+        attempt.ask(call, self.now);
         self.purse = Purse::Asking(Box::new(Asking {
-            request: request.clone(),
+            request,
             attempt,
             keep: true,
             tried: false,
         }));
-        self.act(Action::Issue(request));
+    }
+
+    fn issue(&mut self, request: ClaimRequest) -> CallId {
+        let effect = Effect::Issue(request.idempotency);
+        self.effect(Action::Issue(request), effect)
     }
 
     fn hold(&mut self, claim: Claim) {
@@ -365,6 +389,10 @@ impl Context {
             issued_at: claim.issued_at,
         });
     }
+}
+
+fn earlier(moment: Moment, span: Duration) -> Moment {
+    Moment::new(moment.since_start().saturating_sub(span))
 }
 
 /// Whether the cloud has said that no claim lives under the key that was asked with.

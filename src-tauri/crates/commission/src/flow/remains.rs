@@ -21,7 +21,8 @@ impl Remains {
     /// Whether nothing is left to do. An undone claim alone leaves nothing: without settings no device can have used it.
     pub fn is_empty(&self) -> bool {
         let nothing_asked = self.idempotency.is_none() && self.claim.is_none() && self.leftover.is_empty();
-        nothing_asked && !self.applied && self.thing.is_none()
+        let all_on = self.switching_off.is_empty() && self.off.is_empty();
+        nothing_asked && all_on && !self.applied && self.thing.is_none()
     }
 
     /// Whether no claim was ever asked for.
@@ -35,7 +36,7 @@ impl Remains {
             Step::Identified { identity, keys } => {
                 self.keys.clone_from(keys);
                 self.serial = Some(identity.serial.clone());
-                self.key_sha256 = Some(identity.key_sha256);
+                self.identity = Some(identity.clone());
             }
             // Taken again after a restart, it may show our own new credential, which is not an earlier one.
             Step::Snapshot { snapshot } if !self.may_be_enrolled() => {
@@ -48,7 +49,8 @@ impl Remains {
                     .collect();
             }
             Step::Claiming { idempotency, serial } => {
-                self.any_off |= self.switching_off;
+                // A claim that must not come before they are off was asked for.
+                self.off.append(&mut self.switching_off);
                 self.idempotency = Some(*idempotency);
                 self.serial = Some(serial.clone());
             }
@@ -66,7 +68,17 @@ impl Remains {
             }
             Step::Applying => self.applied = true,
             Step::Evidence { evidence } if evidence.source == Source::Cloud => self.learn(&evidence.fact),
-            Step::Deactivating { .. } => self.switching_off = true,
+            Step::Deactivating { thing, principal } => {
+                self.off_thing = Some(thing.clone());
+                if !self.switching_off.contains(principal) {
+                    self.switching_off.push(principal.clone());
+                }
+            }
+            Step::Deactivated { principal } => {
+                self.switching_off.retain(|asked| asked != principal);
+                self.earlier.retain(|earlier| earlier != principal);
+                self.off.push(principal.clone());
+            }
             Step::Retired { cleanup } => self.forget(cleanup),
             Step::Finished { outcome } => match outcome {
                 // A replaced claim that could not be undone is all that a finished job may leave.
@@ -106,6 +118,7 @@ impl Remains {
             }
             Fact::OneActiveCredential { principal } => {
                 self.earlier.clear();
+                self.off.append(&mut self.switching_off);
                 self.single = self.thing.clone().map(|thing| (thing, principal.clone()));
             }
             _ => {}

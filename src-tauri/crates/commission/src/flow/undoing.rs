@@ -126,12 +126,17 @@ impl Undoing {
 
     fn advance(mut self, cx: &mut Context) -> State {
         let overdue = cx.now >= self.deadline;
+        // Those of the earlier credentials that may be off are asked about: nobody may be told that all is as it was.
+        let clearing = cx.clear_up_switching_off();
         let asked = matches!(self.device, Device::Aborting(_) | Device::Freeing(_));
-        let busy = matches!(cx.purse, Purse::Asking(_)) || !cx.retiring.is_idle() || asked;
+        let busy = matches!(cx.purse, Purse::Asking(_)) || !cx.retiring.is_idle() || asked || clearing;
         if !overdue && (busy || self.free(cx)) {
             return State::Undoing(self);
         }
-        let outcome = if cx.watch.is_registered() {
+        let settled = cx.watch.is_registered() || nothing_came(cx) || cx.watch.claim_id().is_none();
+        let outcome = if cx.superseded && settled {
+            self.failed(cx)
+        } else if cx.watch.is_registered() {
             if may_go_on(&self.fault) && self.stage < Stage::Verifying {
                 let Some(stop) = self.stopped.take() else {
                     let status = Status::begin(cx, None);
@@ -140,9 +145,14 @@ impl Undoing {
                 self.fault = stop;
             }
             self.unknown()
-        } else if nothing_came(cx) {
+        } else if nothing_came(cx) && !cx.off.is_unclear() {
             self.failed(cx)
-        } else if cx.plain || overdue || cx.watch.claim_id().is_none() || cx.retiring.failure().is_some() {
+        } else if cx.off.is_unclear()
+            || cx.plain
+            || overdue
+            || cx.watch.claim_id().is_none()
+            || cx.retiring.failure().is_some()
+        {
             self.unknown()
         } else {
             return State::Undoing(self);
@@ -155,13 +165,15 @@ impl Undoing {
     fn failed(self, cx: &Context) -> Outcome {
         let Self { stage, mut fault, .. } = self;
         let says_so = matches!(fault, Fault::SettingsHeld | Fault::PowerCycleNeeded);
-        if cx.applied && !says_so {
+        if cx.applied && !says_so && !cx.superseded {
             fault = Fault::SettingsKept(Box::new(fault));
         }
-        if cx.off.any_off {
+        let mut undone = cx.nothing_left();
+        if cx.off.any_off() && !cx.superseded {
             fault = Fault::EarlierOff(Box::new(fault));
+            // The device has no identity, which another try can give it; who only wants it undone has been told.
+            undone &= cx.only_undo;
         }
-        let undone = cx.nothing_left();
         Outcome::Failed { stage, fault, undone }
     }
 
@@ -181,7 +193,7 @@ fn nothing_came(cx: &Context) -> bool {
 fn may_free(cx: &Context) -> bool {
     let can = cx.needs_reset || cx.capabilities.keep_link;
     let session = cx.link_up() && cx.session_stands();
-    session && cx.applied && !cx.plain && cx.capabilities.retry_in_place && can
+    session && cx.applied && !cx.plain && cx.capabilities.retry_in_place && can && cx.may_reset()
 }
 
 /// A device that turns out to be registered after all is worth going on with, unless somebody said to stop.

@@ -6,12 +6,12 @@ use crate::evidence::{Evidence, Fact, Source};
 use crate::fault::Fault;
 use crate::time::Moment;
 
-use super::cloud::Off;
 use super::context::{Context, Signal};
 use super::io::{Outcome, Stage};
 use super::job::State;
 use super::releasing::Releasing;
 use super::status::Status;
+use super::switching_off::Off;
 use super::undoing::Undoing;
 
 /// See the module.
@@ -62,7 +62,7 @@ impl Verifying {
         cx.off.earlier.retain(|earlier| *earlier != principal);
         if cx.plan.purpose == Purpose::Service && !cx.watch.is_active(&principal) {
             // Seen online and switched off since: without the old one the device would be left with none.
-            cx.off.withdraw(&mut cx.intents);
+            cx.withdraw_switching_off();
             return State::Verifying(self);
         }
         if cx.plan.purpose != Purpose::New {
@@ -112,10 +112,14 @@ fn online(cx: &Context) -> Option<alloc::string::String> {
 fn end(cx: &mut Context, fault: Fault) -> State {
     cx.withdraw();
     let stage = cx.stage;
-    cx.finish(Outcome::Failed {
-        stage,
-        fault,
-        undone: false,
+    cx.finish(if cx.off.is_unclear() {
+        Outcome::Unknown { stage, fault }
+    } else {
+        Outcome::Failed {
+            stage,
+            fault,
+            undone: false,
+        }
     });
     State::Ending
 }

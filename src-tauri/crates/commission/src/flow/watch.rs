@@ -12,15 +12,13 @@ use crate::time::{Moment, UnixTime};
 
 use super::attempt::{Attempt, fault, overdue};
 use super::context::{Context, Signal};
-use super::io::Action;
+use super::io::{Action, CallId};
 
 /// What is watched, and what was seen.
 #[derive(Debug, Default)]
 pub(super) struct Watch {
     claim: Option<Watched>,
     attempt: Attempt,
-    /// An answer is still to come that nobody waits for, asked for then; it may be about an earlier claim.
-    orphan: Option<Moment>,
     after: u64,
     /// A device reached the cloud with the claim.
     pub(super) reached: bool,
@@ -52,8 +50,7 @@ struct Registered {
 
 impl Watch {
     pub(super) fn timeout(&self, limits: &Limits) -> Option<Moment> {
-        let orphan = self.orphan.map(|asked_at| asked_at + limits.cloud);
-        [orphan, self.attempt.timeout(limits)].into_iter().flatten().min()
+        self.attempt.timeout(limits)
     }
 
     /// The claim that is watched.
@@ -213,12 +210,14 @@ impl Context {
         });
     }
 
-    /// [`super::Input::Observed`].
-    pub(super) fn observed(&mut self, result: Result<Observation, CloudError>) {
-        if self.watch.orphan.take().is_some() {
-            return;
-        }
-        let Some(asked_at) = self.watch.attempt.asked_at() else {
+    /// [`super::Ended::Observed`]. A look that was given up may have been at another claim.
+    pub(super) fn observed(&mut self, call: CallId, result: Result<Observation, CloudError>) {
+        let Some(asked_at) = self
+            .watch
+            .attempt
+            .asked_at()
+            .filter(|_| self.watch.attempt.is_answered_by(call))
+        else {
             return;
         };
         match result {
@@ -232,35 +231,28 @@ impl Context {
     }
 
     pub(super) fn pump_watch(&mut self) -> bool {
-        if self.watch.orphan.is_some() || !self.watch.attempt.is_due(self.now) {
+        if !self.watch.attempt.is_due(self.now) {
             return false;
         }
         let Some(claim) = self.watch.claim_id() else {
             return false;
         };
-        self.watch.attempt.ask(self.now);
         let after = self.watch.after;
-        self.act(Action::Observe { claim, after });
+        let call = self.act(Action::Observe { claim, after });
+        self.watch.attempt.ask(call, self.now);
         true
     }
 
     pub(super) fn lapse_watch(&mut self) {
-        let (now, limits) = (self.now, &self.plan.limits);
-        if self
-            .watch
-            .orphan
-            .is_some_and(|asked_at| now >= asked_at + limits.cloud)
+        if self.watch.attempt.is_overdue(self.now, &self.plan.limits)
+            && let Some(call) = self.watch.attempt.under_way()
         {
-            self.watch.orphan = None;
-        }
-        if self.watch.attempt.is_overdue(self.now, &self.plan.limits) {
-            self.observed(Err(overdue()));
+            self.observed(call, Err(overdue()));
         }
     }
 
     /// Enough is known for now.
     pub(super) fn stop_watching(&mut self) {
-        self.watch.orphan = self.watch.orphan.or(self.watch.attempt.asked_at());
         self.watch.attempt.end();
     }
 
@@ -268,7 +260,6 @@ impl Context {
         self.stop_watching();
         self.watch = Watch {
             claim: Some(claim),
-            orphan: self.watch.orphan,
             ..Watch::default()
         };
     }

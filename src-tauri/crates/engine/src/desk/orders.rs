@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use commission::claim::Purpose;
-use commission::flow::{Answer, JobId};
+use commission::flow::{Answer, JobId, QuestionId};
 use commission::gatt::PeripheralId;
 use commission::label::Label;
 use commission::network::{Network, Ssid};
@@ -196,7 +196,7 @@ impl Worker {
         self.ordered(vec![(JobId(Uuid::new_v4()), Ordered { order })]);
     }
 
-    pub(super) fn answer(&mut self, job: JobId, reply: Reply) {
+    pub(super) fn answer(&mut self, job: JobId, question: QuestionId, reply: Reply) {
         let answer = match reply {
             Reply::Label { text } => match self.possession(job, &text) {
                 Ok(answer) => answer,
@@ -250,7 +250,7 @@ impl Worker {
                 _ => {}
             }
         }
-        self.engine(EngineRequest::Answer(job, answer));
+        self.engine(EngineRequest::Answer(job, question, answer));
     }
 
     /// A label as the answer of a job's device, which is known by its name unless it advertises none.

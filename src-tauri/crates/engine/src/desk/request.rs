@@ -90,6 +90,8 @@ pub enum Request {
     Answer {
         /// The job.
         job: JobId,
+        /// Which of its questions, as the view names it: one that is over by then takes no answer.
+        question: QuestionId,
         /// The answer.
         reply: Reply,
     },

@@ -246,7 +246,7 @@ impl Worker {
                 parameters,
             } => self.commission(&devices, network, purpose, parameters),
             Request::Retry { job } => self.retry(job),
-            Request::Answer { job, reply } => self.answer(job, reply),
+            Request::Answer { job, question, reply } => self.answer(job, question, reply),
             Request::Cancel { job } => self.engine(EngineRequest::Cancel(job)),
             Request::CancelAll => self.engine(EngineRequest::CancelAll),
             Request::Resume { job } => self.take_up(job, EngineRequest::Resume),

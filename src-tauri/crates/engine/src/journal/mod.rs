@@ -195,6 +195,7 @@ mod tests {
 
     fn begun(site: Option<&str>) -> Step {
         Step::Started {
+            organisation: None,
             peripheral: commission::gatt::PeripheralId("hci0/dev_24_0A".into()),
             name: "PROV_1".into(),
             dialect: DialectKind::Espressif,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use commission::finding::Wanted;
-use commission::flow::{Action, Input, JobId};
+use commission::flow::{Action, CallId, Ended, Input, JobId};
 use commission::gatt::{GattOp, LinkError, PeripheralId};
 use tokio::sync::watch;
 
@@ -13,66 +13,68 @@ use crate::identity;
 use crate::ports::{Link, Radio};
 
 impl Driver {
-    pub(super) fn act(&mut self, job: JobId, action: Action) {
+    pub(super) fn act(&mut self, job: JobId, call: CallId, action: Action) {
         match action {
             Action::Record(step) => {
                 self.show_step(job, &step);
                 let journal = Arc::clone(&self.parts.journal);
                 let person = self.parts.person.clone();
-                self.later(job, async move {
+                self.later(job, call, async move {
                     match journal.append(job, &person, &step).await {
-                        Ok(()) => Input::Recorded,
-                        Err(error) => Input::NotRecorded(error.to_string()),
+                        Ok(()) => Ended::Recorded,
+                        Err(error) => Ended::NotRecorded(error.to_string()),
                     }
                 });
             }
-            Action::Connect(peripheral) => self.connect(job, peripheral),
-            Action::Disconnect => self.disconnect(job),
+            Action::Connect(peripheral) => self.connect(job, call, peripheral),
+            Action::Disconnect => self.disconnect(job, call),
             Action::FindAnother { name, tried } => {
                 if let Some(own) = self.taken.remove(&job) {
                     self.wrong_ones.insert(job, own);
                 }
                 let until = self.parts.clock.now() + FIND_ANOTHER;
                 self.twins.add(job, Wanted::Another(name, tried), until);
+                self.searches.insert(job, call);
             }
-            Action::Gatt(op) => self.gatt(job, op),
+            Action::Gatt(op) => self.gatt(job, call, op),
             Action::CheckIdentity(proof) => {
                 let (makers, now) = (self.parts.makers.clone(), self.parts.clock.unix());
-                self.later(job, async move {
+                self.later(job, call, async move {
                     let checked =
                         tokio::task::spawn_blocking(move || identity::check(&proof, &makers, now)).await;
-                    Input::IdentityChecked(checked.unwrap_or_else(|error| {
+                    Ended::IdentityChecked(checked.unwrap_or_else(|error| {
                         Err(commission::device::IdentityFault::Unchecked(error.to_string()))
                     }))
                 });
             }
-            cloud => self.ask_cloud(job, cloud),
+            cloud => self.ask_cloud(job, call, cloud),
         }
     }
 
-    fn ask_cloud(&self, job: JobId, action: Action) {
+    fn ask_cloud(&self, job: JobId, call: CallId, action: Action) {
         let cloud = Arc::clone(&self.parts.cloud);
         match action {
-            Action::Snapshot { serial, parameters } => self.later(job, async move {
-                Input::Snapshot(cloud.snapshot(&serial, &parameters).await)
+            Action::Snapshot { serial, parameters } => self.later(job, call, async move {
+                Ended::Snapshot(cloud.snapshot(&serial, &parameters).await)
             }),
             Action::Issue(request) => {
-                self.later(job, async move { Input::Issued(cloud.issue(&request).await) });
+                self.later(job, call, async move { Ended::Issued(cloud.issue(&request).await) });
             }
             Action::Observe { claim, after } => {
                 self.later(
                     job,
-                    async move { Input::Observed(cloud.observe(&claim, after).await) },
+                    call,
+                    async move { Ended::Observed(cloud.observe(&claim, after).await) },
                 );
             }
             Action::Retire(cleanup) => {
-                self.later(job, async move { Input::Retired(cloud.retire(&cleanup).await) });
+                self.later(job, call, async move { Ended::Retired(cloud.retire(&cleanup).await) });
             }
-            Action::Deactivate { thing, principal } => self.later(job, async move {
-                Input::Deactivated(cloud.deactivate(&thing, &principal).await)
+            Action::Deactivate { thing, principal } => self.later(job, call, async move {
+                Ended::Deactivated(cloud.deactivate(&thing, &principal).await)
             }),
-            Action::Release { thing, claim } => self.later(job, async move {
-                Input::ReleasedToSupport(cloud.release(&thing, &claim).await)
+            Action::Release { thing, claim } => self.later(job, call, async move {
+                Ended::ReleasedToSupport(cloud.release(&thing, &claim).await)
             }),
             Action::Record(_)
             | Action::Connect(_)
@@ -84,16 +86,16 @@ impl Driver {
     }
 
     /// Runs something and hands what it gives to the flow.
-    fn later(&self, job: JobId, work: impl Future<Output = Input> + Send + 'static) {
+    fn later(&self, job: JobId, call: CallId, work: impl Future<Output = Ended> + Send + 'static) {
         let wakes = self.wakes.clone();
         let run = self.runs.get(&job).copied().unwrap_or_default();
         tokio::spawn(async move {
             // An error means that the engine has stopped, and nobody wants the result.
-            let _ = wakes.send(Wake::Input(job, run, work.await));
+            let _ = wakes.send(Wake::Input(job, run, Input::Ended(call, work.await)));
         });
     }
 
-    fn connect(&mut self, job: JobId, peripheral: PeripheralId) {
+    fn connect(&mut self, job: JobId, call: CallId, peripheral: PeripheralId) {
         self.generation += 1;
         let generation = self.generation;
         let (radio, wakes, limit) = (
@@ -104,8 +106,8 @@ impl Driver {
         let parting = self.parting.subscribe();
         let attempt = tokio::spawn(async move {
             let wake = match connect_once_free(radio.as_ref(), &peripheral, limit, parting).await {
-                Ok(link) => Wake::Linked(job, generation, link),
-                Err(error) => Wake::OfLink(job, generation, Input::NotLinked(error)),
+                Ok(link) => Wake::Linked(job, generation, call, link),
+                Err(error) => Wake::OfLink(job, generation, Input::Ended(call, Ended::NotLinked(error))),
             };
             let _ = wakes.send(wake);
         });
@@ -119,7 +121,7 @@ impl Driver {
         );
     }
 
-    pub(super) fn linked(&mut self, job: JobId, generation: u64, link: Box<dyn Link>) {
+    pub(super) fn linked(&mut self, job: JobId, generation: u64, call: CallId, link: Box<dyn Link>) {
         let link: Arc<dyn Link> = Arc::from(link);
         let Some(held) = self
             .links
@@ -134,14 +136,14 @@ impl Driver {
         held.link = Some(link);
         tokio::spawn(async move {
             lost.await;
-            let _ = wakes.send(Wake::OfLink(job, generation, Input::LinkLost));
+            let _ = wakes.send(Wake::OfLink(job, generation, Input::LinkLost(call)));
         });
-        self.feed(job, Input::Linked(table));
+        self.feed(job, Input::Ended(call, Ended::Linked(table)));
     }
 
-    fn disconnect(&mut self, job: JobId) {
+    fn disconnect(&mut self, job: JobId, call: CallId) {
         self.give_back(job);
-        self.feed(job, Input::Unlinked);
+        self.feed(job, Input::Ended(call, Ended::Unlinked));
     }
 
     /// Gives a job's link back, or breaks off the attempt: the radio makes one at a time, and others wait.
@@ -168,20 +170,22 @@ impl Driver {
         });
     }
 
-    fn gatt(&mut self, job: JobId, op: GattOp) {
+    fn gatt(&mut self, job: JobId, call: CallId, op: GattOp) {
         let Some(Held {
             generation,
             link: Some(link),
             ..
         }) = self.links.get(&job)
         else {
-            self.feed(job, Input::Gatt(Err(LinkError::NotConnected)));
+            let gone = Ended::Gatt(Err(LinkError::NotConnected));
+            self.feed(job, Input::Ended(call, gone));
             return;
         };
         let (generation, link, wakes) = (*generation, Arc::clone(link), self.wakes.clone());
         tokio::spawn(async move {
             let result = link.perform(&op).await;
-            let _ = wakes.send(Wake::OfLink(job, generation, Input::Gatt(result)));
+            let ended = Input::Ended(call, Ended::Gatt(result));
+            let _ = wakes.send(Wake::OfLink(job, generation, ended));
         });
     }
 }

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use commission::fault::Fault;
 use commission::flow::{Job, JobId, Plan, Remains, Step};
 use commission::gatt::PeripheralId;
+use commission::policy::Least;
 
 use super::{Driver, Wake};
 use crate::journal;
@@ -67,6 +68,7 @@ impl Driver {
                 purpose,
                 site,
                 parameters,
+                ..
             } => Some((
                 peripheral.clone(),
                 name.clone(),
@@ -100,11 +102,14 @@ impl Driver {
         });
         let plan = Plan {
             job,
+            organisation: None,
             peripheral,
             name,
             dialect,
             serial,
             pop: None,
+            wrong_pops: 0,
+            least: Least::default(),
             username: None,
             network: None,
             site,

@@ -184,16 +184,18 @@ fn apply(job: &mut JobView, event: &Event, at_ms: u64) -> Option<What> {
             }
             None
         }
-        Event::Question(question) => {
+        Event::Question(id, question) => {
             job.state = JobState::Attention;
+            job.asked = Some(*id);
             job.question = Some(question.into());
             Some(What::Asked {
+                asked: *id,
                 question: question.into(),
             })
         }
         Event::QuestionOver => {
             job.state = JobState::Working;
-            job.question = None;
+            (job.question, job.asked) = (None, None);
             None
         }
         Event::Retrying { fault, attempt } => Some(What::Retrying {
@@ -208,7 +210,7 @@ fn finish(job: &mut JobView, outcome: &Outcome, at_ms: u64) -> What {
     if let Some(last) = job.stages.last_mut() {
         last.ended_ms = Some(at_ms);
     }
-    (job.question, job.claim) = (None, None);
+    (job.question, job.asked, job.claim) = (None, None, None);
     let failure = match outcome {
         Outcome::Done { thing, principal } => {
             job.state = JobState::Done;

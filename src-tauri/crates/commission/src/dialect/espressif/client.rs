@@ -33,6 +33,7 @@ use crate::secret::{Entropy, Pop};
 use crate::time::{Moment, UnixTime};
 
 mod description;
+pub(in crate::dialect) use self::description::strength_of;
 mod opening;
 mod scanning;
 
@@ -50,7 +51,7 @@ pub struct Espressif {
     capabilities: Capabilities,
     session: Option<Session>,
     transcript: Transcript,
-    /// Refused proofs on this link.
+    /// Refused proofs that the device counts: over this link, and over those before it.
     refusals: u8,
     /// The PoP that was refused last, to tell a repeat from another one.
     refused: Option<Pop>,
@@ -110,7 +111,14 @@ impl Espressif {
     fn start(&mut self, command: Command, now: Moment, entropy: &mut dyn Entropy) -> Result<(), Fault> {
         match command {
             Command::Describe => self.map(),
-            Command::Open { pop, username } => self.open(pop, username, entropy),
+            Command::Open {
+                pop,
+                username,
+                refusals,
+            } => {
+                self.refusals = self.refusals.max(refusals);
+                self.open(pop, username, entropy)
+            }
             Command::Identify { challenge } => {
                 let collector = Collector::new(challenge);
                 let request = collector.request().encode();

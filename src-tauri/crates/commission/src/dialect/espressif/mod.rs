@@ -21,5 +21,7 @@ pub mod security;
 pub mod transcript;
 pub mod wire;
 
+pub(super) use self::client::strength_of;
+
 #[cfg(test)]
 mod document;

@@ -212,14 +212,15 @@ impl Site {
         }
     }
 
-    pub(super) fn call(&mut self, job: JobId, call: Call, action: Action) {
+    pub(super) fn call(&mut self, job: JobId, id: CallId, call: Call, action: Action) {
         self.cloud.calls.push((self.now, call));
         let wait = self.cloud.latency.get(&call).copied().unwrap_or(ms(80));
-        self.after(wait, Coming::Cloud(job, action));
+        self.after(wait, Coming::Cloud(job, id, action));
     }
 
-    pub(super) fn answer_cloud(&mut self, job: JobId, action: Action) {
+    pub(super) fn answer_cloud(&mut self, job: JobId, id: CallId, action: Action) {
         self.live();
+        let pass = |ended| Coming::Input(job, 0, Input::Ended(id, ended));
         let call = match &action {
             Action::Snapshot { .. } => Call::Snapshot,
             Action::Issue(_) => Call::Issue,
@@ -248,10 +249,9 @@ impl Site {
             Some(CloudTrouble::GarbledAnswer) => Some((CloudError::Nonsense("no JSON".into()), true)),
         };
         if let Some((error, false)) = &failure {
-            let input = failed(call, error.clone());
-            return self.pass(Coming::Input(job, 0, input));
+            return self.pass(pass(failed(call, error.clone())));
         }
-        let input = match action {
+        let ended = match action {
             Action::Snapshot { serial, .. } => {
                 let snapshot = self.cloud.snapshots.get(&serial).cloned();
                 let mut snapshot = snapshot.unwrap_or(Snapshot {
@@ -265,9 +265,9 @@ impl Site {
                 if let Some(thing) = self.cloud.things.get(serial.as_str()) {
                     snapshot.thing = Some(thing.clone());
                 }
-                Input::Snapshot(Ok(snapshot))
+                Ended::Snapshot(Ok(snapshot))
             }
-            Action::Issue(request) => Input::Issued(Ok(self.issue(&request))),
+            Action::Issue(request) => Ended::Issued(Ok(self.issue(&request))),
             Action::Retire(handle) => {
                 for issued in &mut self.cloud.issued {
                     if issued.claim.cleanup == handle {
@@ -275,7 +275,7 @@ impl Site {
                     }
                 }
                 self.wake_observers();
-                Input::Retired(Ok(()))
+                Ended::Retired(Ok(()))
             }
             Action::Deactivate { thing, principal } => {
                 let thing = self.cloud.things.get_mut(&thing).unwrap();
@@ -284,21 +284,21 @@ impl Site {
                         credential.status = PrincipalStatus::Inactive;
                     }
                 }
-                Input::Deactivated(Ok(thing.clone()))
+                Ended::Deactivated(Ok(thing.clone()))
             }
             Action::Release { thing, .. } => {
                 self.cloud.released.insert(thing);
-                Input::ReleasedToSupport(Ok(()))
+                Ended::ReleasedToSupport(Ok(()))
             }
             Action::Observe { claim, after } => {
                 let now = self.now;
-                return self.observe(job, claim, after, now);
+                return self.observe(job, id, claim, after, now);
             }
             _ => return,
         };
         match failure {
-            Some((error, _)) => self.pass(Coming::Input(job, 0, failed(call, error))),
-            None => self.pass(Coming::Input(job, 0, input)),
+            Some((error, _)) => self.pass(pass(failed(call, error))),
+            None => self.pass(pass(ended)),
         }
     }
 
@@ -360,21 +360,22 @@ impl Site {
     }
 
     /// A long look: answered with news, on a change of state, or after twenty seconds.
-    pub(super) fn observe(&mut self, job: JobId, claim: ClaimId, after: u64, since: Moment) {
+    pub(super) fn observe(&mut self, job: JobId, id: CallId, claim: ClaimId, after: u64, since: Moment) {
         self.live();
+        let pass = |ended| Coming::Input(job, 0, Input::Ended(id, ended));
         let now = self.now;
         let Some(issued) = self.cloud.issued.iter().find(|issued| issued.claim.id == claim) else {
             let gone = CloudError::Refused {
                 code: "claim-not-found".into(),
                 message: String::new(),
             };
-            return self.pass(Coming::Input(job, 0, Input::Observed(Err(gone))));
+            return self.pass(pass(Ended::Observed(Err(gone))));
         };
         let skipped = usize::try_from(after).unwrap();
         let evidence: Vec<Evidence> = issued.events.iter().skip(skipped).cloned().collect();
         let over = issued.is_over(now);
         if evidence.is_empty() && !over && now.since(since) < secs(20) {
-            return self.after(ms(250), Coming::Observe(job, claim, after, since));
+            return self.after(ms(250), Coming::Observe(job, id, claim, after, since));
         }
         let observation = Observation {
             next: u64::try_from(issued.events.len()).unwrap(),
@@ -382,7 +383,7 @@ impl Site {
             claim_over: over,
             thing: self.cloud.things.get(issued.serial.as_str()).cloned(),
         };
-        self.pass(Coming::Input(job, 0, Input::Observed(Ok(observation))));
+        self.pass(pass(Ended::Observed(Ok(observation))));
     }
 }
 
@@ -397,13 +398,13 @@ pub(super) fn bare(name: &str) -> Thing {
     }
 }
 
-pub(super) fn failed(call: Call, error: CloudError) -> Input {
+pub(super) fn failed(call: Call, error: CloudError) -> Ended {
     match call {
-        Call::Snapshot => Input::Snapshot(Err(error)),
-        Call::Issue => Input::Issued(Err(error)),
-        Call::Observe => Input::Observed(Err(error)),
-        Call::Retire => Input::Retired(Err(error)),
-        Call::Deactivate => Input::Deactivated(Err(error)),
-        Call::Release => Input::ReleasedToSupport(Err(error)),
+        Call::Snapshot => Ended::Snapshot(Err(error)),
+        Call::Issue => Ended::Issued(Err(error)),
+        Call::Observe => Ended::Observed(Err(error)),
+        Call::Retire => Ended::Retired(Err(error)),
+        Call::Deactivate => Ended::Deactivated(Err(error)),
+        Call::Release => Ended::ReleasedToSupport(Err(error)),
     }
 }

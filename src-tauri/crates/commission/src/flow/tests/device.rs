@@ -10,7 +10,7 @@ use core::time::Duration;
 use super::sim::*;
 use crate::claim::{Claim, ClaimForm};
 use crate::device::{DeviceKey, Fingerprint, Firmware, IdentityProof, Serial, SignatureScheme};
-use crate::dialect::{Capabilities, Command, Enrol, Join, Report};
+use crate::dialect::{Capabilities, Command, Enrol, Join, Report, Strength};
 use crate::fault::Fault;
 use crate::gatt::{LinkError, PeripheralId};
 use crate::network::{Auth, Network, SeenNetwork, Ssid};
@@ -126,6 +126,7 @@ impl Device {
             key: Fingerprint([u8::try_from(number % 250).unwrap(); 32]),
             firmware: Firmware("1.4.0".into()),
             capabilities: Capabilities {
+                strength: Strength::Full,
                 encrypted: true,
                 pop: true,
                 nonce_reuse: false,
@@ -228,7 +229,7 @@ impl Device {
         match command {
             Command::Describe => Report::Described(self.capabilities.clone()),
             Command::Open { .. } if self.locked => Report::Failed(Fault::LockedOut),
-            Command::Open { pop, username } => {
+            Command::Open { pop, username, .. } => {
                 let given = pop.as_ref().map(|pop| pop.reveal().to_string());
                 let right = given.as_deref() == Some(self.pop.as_str()) && *username == self.user;
                 if self.capabilities.pop && !right {

@@ -120,7 +120,6 @@ fn a_radio_that_cannot_link_ends_the_job_after_its_attempts() {
     for (error, tries) in [
         (LinkError::OutOfReach, 3),
         (LinkError::Timeout, 3),
-        (LinkError::AdapterOff, 1),
         (LinkError::NoPermission, 1),
     ] {
         let (mut site, plan, mut device) = Site::one();
@@ -129,6 +128,70 @@ fn a_radio_that_cannot_link_ends_the_job_after_its_attempts() {
         let outcome = site.run();
         assert_eq!(failed(&outcome), (Stage::Linking, Fault::Link(error), true));
         assert_eq!(site.post().device.failed_connects.len(), 5 - tries);
+    }
+}
+
+#[test]
+fn a_radio_that_is_gone_uses_up_no_attempt_and_the_job_goes_on_when_it_is_back() {
+    for error in [LinkError::AdapterOff, LinkError::NoAdapter, LinkError::NoService] {
+        let (mut site, plan, mut device) = Site::one();
+        device.failed_connects = vec![error; 20].into();
+        site.start(plan, device);
+        done(&site.run());
+        assert_eq!(site.post().device.failed_connects.len(), 0);
+    }
+}
+
+#[test]
+fn a_radio_that_stays_gone_ends_the_job_in_the_end() {
+    let (mut site, plan, device) = Site::one();
+    site.start(plan, device);
+    site.radio(false);
+    let began = site.now;
+    let outcome = site.run();
+    let fault = Fault::Link(LinkError::AdapterOff);
+    assert_eq!(failed(&outcome), (Stage::Linking, fault, true));
+    assert!(site.now.since(began) >= crate::policy::Limits::default().radio);
+    assert_eq!(site.post().device.links(), 0, "nothing was tried");
+}
+
+#[test]
+fn a_radio_that_goes_in_the_middle_and_comes_back_loses_nothing() {
+    for gone_after in 1..40 {
+        let (mut site, plan, device) = Site::one();
+        let job = plan.job;
+        site.start(plan, device);
+        for _ in 0..gone_after {
+            site.step();
+        }
+        if site.posts.values().all(|post| post.outcome.is_some()) {
+            break;
+        }
+        site.radio(false);
+        site.lose_link(job);
+        site.pause(secs(600));
+        site.radio(true);
+        done(&site.run());
+        assert_eq!(site.cloud.issued.iter().filter(|issued| issued.used).count(), 1);
+    }
+}
+
+#[test]
+fn time_that_was_slept_through_ends_nothing_but_the_claim() {
+    for asleep_after in 1..120 {
+        let (mut site, plan, device) = Site::one();
+        let job = plan.job;
+        site.start(plan, device);
+        for _ in 0..asleep_after {
+            site.step();
+        }
+        if site.posts.values().all(|post| post.outcome.is_some()) {
+            break;
+        }
+        site.sleep(secs(7200));
+        site.lose_link(job);
+        done(&site.run());
+        assert_eq!(site.cloud.issued.iter().filter(|issued| issued.used).count(), 1);
     }
 }
 
@@ -280,8 +343,12 @@ fn a_maker_that_nobody_named_and_a_check_that_did_not_end_are_not_held_against_t
     site.start(plan, device);
     site.run_while(|site| site.posts.values().all(|post| !post.identity_checked));
     // The answer never comes.
-    site.coming
-        .retain(|_, coming| !matches!(coming, Coming::Input(_, _, Input::IdentityChecked(_))));
+    site.coming.retain(|_, coming| {
+        !matches!(
+            coming,
+            Coming::Input(_, _, Input::Ended(_, Ended::IdentityChecked(_)))
+        )
+    });
     let (stage, fault, undone) = failed(&site.run());
     assert!(matches!(fault, Fault::IdentityUnchecked(_)), "{fault}");
     assert_eq!((stage, undone), (Stage::Identifying, true));

@@ -128,7 +128,7 @@ fn a_link_lost_while_a_person_looks_for_the_label_comes_back_with_the_answer() {
     site.start(plan, device);
     answer(&mut site, secs(30), pop(POP));
     site.run_while(|site| site.posts.values().all(|post| post.events.len() < 4));
-    site.input(job, Input::LinkLost);
+    site.lose_link(job);
     done(&site.run());
 }
 
@@ -179,9 +179,9 @@ fn a_link_lost_while_a_person_types_comes_back_with_the_answer() {
     answer(&mut site, secs(30), passphrase(PASSPHRASE));
     site.run_while(|site| {
         let mut events = site.posts.values().flat_map(|post| &post.events);
-        !events.any(|event| matches!(event, Event::Question(_)))
+        !events.any(|event| matches!(event, Event::Question(..)))
     });
-    site.input(job, Input::LinkLost);
+    site.lose_link(job);
     done(&site.run());
 }
 
@@ -261,11 +261,11 @@ fn the_person_chooses_out_of_what_the_device_sees() {
     let job = job_id(1);
     site.run_while(|site| {
         let mut events = site.posts.values().flat_map(|post| &post.events);
-        !events.any(|event| matches!(event, Event::Question(_)))
+        !events.any(|event| matches!(event, Event::Question(..)))
     });
     // An answer to another question is no answer.
-    site.input(job, Input::Answer(passphrase("whatever")));
-    site.input(job, Input::Answer(Answer::Network(network("plant", PASSPHRASE))));
+    site.answer_now(job, passphrase("whatever"));
+    site.answer_now(job, Answer::Network(network("plant", PASSPHRASE)));
     done(&site.run());
     assert!(matches!(&questions(&mut site)[0], Question::Network { seen } if seen.len() == 2));
 }

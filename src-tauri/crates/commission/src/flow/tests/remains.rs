@@ -131,6 +131,7 @@ fn fault() -> FaultRecord {
 fn journey() -> Vec<Step> {
     vec![
         Step::Started {
+            organisation: None,
             peripheral: PeripheralId("p".into()),
             name: "PROV_1".into(),
             dialect: DialectKind::Espressif,
@@ -141,12 +142,7 @@ fn journey() -> Vec<Step> {
         },
         Step::Linking,
         Step::Identified {
-            identity: Identity {
-                serial: serial(),
-                model: "m".into(),
-                firmware: Firmware("1.0".into()),
-                key_sha256: Fingerprint([1; 32]),
-            },
+            identity: identity(),
             keys: Some(keys()),
         },
         snapshot(),
@@ -179,6 +175,15 @@ fn journey() -> Vec<Step> {
     ]
 }
 
+fn identity() -> Identity {
+    Identity {
+        serial: serial(),
+        model: "m".into(),
+        firmware: Firmware("1.0".into()),
+        key_sha256: Fingerprint([1; 32]),
+    }
+}
+
 fn left_after(steps: &[Step]) -> Remains {
     Remains::of(steps)
 }
@@ -188,7 +193,7 @@ fn a_crash_after_each_step_leaves_what_may_have_happened() {
     let nothing = Remains::default();
     let identified = Remains {
         serial: Some(serial()),
-        key_sha256: Some(Fingerprint([1; 32])),
+        identity: Some(identity()),
         keys: Some(keys()),
         ..nothing.clone()
     };
@@ -219,11 +224,14 @@ fn a_crash_after_each_step_leaves_what_may_have_happened() {
         ..applied.clone()
     };
     let switching = Remains {
-        switching_off: true,
+        switching_off: vec!["old".into()],
+        off_thing: Some("thing-1".into()),
         ..registered.clone()
     };
     let single = Remains {
         earlier: vec![],
+        switching_off: vec![],
+        off: vec!["old".into()],
         single: Some(("thing-1".into(), "new".into())),
         ..switching.clone()
     };

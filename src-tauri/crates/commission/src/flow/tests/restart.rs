@@ -118,7 +118,13 @@ fn a_stop_right_after_a_job_is_taken_up_forgets_nothing_of_what_the_earlier_run_
 fn a_journal_that_fails_right_after_a_job_is_taken_up_calls_nothing_undone_that_is_left() {
     let fails = |site: &mut Site, job| {
         site.post().not_recorded_at = Some(usize::MAX);
-        site.input(job, Input::NotRecorded("disk full".into()));
+        site.input(
+            job,
+            Input::Ended(
+                site.posts[&job].recording_call,
+                Ended::NotRecorded("disk full".into()),
+            ),
+        );
     };
     for (left, outcome, open) in taken_up_and_ended_at_once(fails) {
         assert_eq!((is_undone(&outcome), open), (!left, left), "{outcome:?}");
@@ -322,7 +328,7 @@ fn a_claim_request_without_answer_is_settled_by_a_refusal_that_says_that_no_clai
 }
 
 #[test]
-fn a_transfer_that_the_next_run_undoes_says_that_the_old_credential_is_off_where_that_is_known() {
+fn a_transfer_that_the_next_run_undoes_asks_the_cloud_and_says_that_the_old_credential_is_off() {
     for claiming in [true, false] {
         let (mut site, mut plan, device) = Site::one();
         plan.purpose = Purpose::Transfer;
@@ -343,12 +349,7 @@ fn a_transfer_that_the_next_run_undoes_says_that_the_old_credential_is_off_where
         site.crash(true);
         let remains = Remains::of(&site.post().recorded);
         site.revive(plan, |plan, _| Job::undo(plan, remains));
-        let stopped = Fault::Cancelled(None);
-        let expected = if claiming {
-            Fault::EarlierOff(stopped.into())
-        } else {
-            stopped
-        };
+        let expected = Fault::EarlierOff(Fault::Cancelled(None).into());
         match site.run() {
             Outcome::Failed { fault, undone, .. } => assert_eq!((fault, undone), (expected, true)),
             other => panic!("{other:?}"),
@@ -539,15 +540,14 @@ fn a_job_runs_without_a_batch() {
     let mut job = Job::new(plan, Box::new(none));
     let mut entropy = |bytes: &mut [u8]| bytes.fill(7);
     let now = crate::time::Moment::default();
-    assert!(matches!(
-        job.poll_action(),
-        Some(Action::Record(Step::Started { .. }))
-    ));
+    let Some((call, Action::Record(Step::Started { .. }))) = job.poll_action() else {
+        panic!("the beginning is not written down");
+    };
     assert_eq!(
         job.poll_action(),
         None,
         "nothing happens before it is written down"
     );
-    job.handle(Input::Recorded, now, &mut entropy);
-    assert!(matches!(job.poll_action(), Some(Action::Snapshot { .. })) || job.poll_timeout().is_some());
+    job.handle(Input::Ended(call, Ended::Recorded), now, &mut entropy);
+    assert!(matches!(job.poll_action(), Some((_, Action::Snapshot { .. }))) || job.poll_timeout().is_some());
 }

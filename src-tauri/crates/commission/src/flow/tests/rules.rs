@@ -153,7 +153,7 @@ fn what_does_not_come_from_the_cloud_itself_proves_nothing() {
         next: 0,
         ..Observation::default()
     };
-    site.input(job, Input::Observed(Ok(observation)));
+    site.show(job, observation);
     let outcome = site.run();
     assert!(
         matches!(outcome, Outcome::Failed { undone: true, .. }),
@@ -203,17 +203,15 @@ fn a_look_at_the_device_that_fails_on_the_way_to_a_fresh_claim_changes_nothing()
     site.coming.retain(|_, coming| {
         !matches!(
             coming,
-            Coming::Observe(..) | Coming::Cloud(_, Action::Observe { .. })
+            Coming::Observe(..) | Coming::Cloud(_, _, Action::Observe { .. })
         )
     });
     let claim_over = true;
-    site.input(
-        job,
-        Input::Observed(Ok(Observation {
-            claim_over,
-            ..Observation::default()
-        })),
-    );
+    let observation = Observation {
+        claim_over,
+        ..Observation::default()
+    };
+    site.show(job, observation);
     done(&site.run());
     assert_eq!(site.post().device.instead, [], "the look did fail");
     assert_eq!(site.cloud.issued.len(), 2);
@@ -446,9 +444,11 @@ fn a_transfer_that_fails_after_the_old_credential_went_says_that_it_is_off() {
     site.start(plan, device);
     let (code, message) = ("template-disabled".into(), "no".into());
     let fault = Fault::EarlierOff(Fault::ClaimRefused { code, message }.into());
-    let (stage, undone) = (Stage::Crediting, true);
+    // The device has no identity any more, so that there is something left to do.
+    let (stage, undone) = (Stage::Crediting, false);
     assert_eq!(site.run(), Outcome::Failed { stage, fault, undone });
     assert_eq!(calls(&site), [Call::Deactivate, Call::Issue]);
+    assert!(!Remains::of(&site.post().recorded).is_empty());
 }
 
 #[test]

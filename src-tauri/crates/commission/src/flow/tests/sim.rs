@@ -18,7 +18,7 @@ use crate::evidence::{Owner, Snapshot};
 use crate::flow::*;
 use crate::gatt::{GattOp, GattTable, LinkError, PeripheralId};
 use crate::network::{Network, Ssid};
-use crate::policy::{Limits, Policy};
+use crate::policy::{Least, Limits, Policy};
 use crate::proven::ProvenIdentity;
 use crate::secret::{Passphrase, Pop};
 use crate::time::{Moment, UnixTime};
@@ -80,6 +80,13 @@ pub(super) struct Post {
     pub(super) begun: Vec<Kind>,
     pub(super) op_under_way: bool,
     pub(super) client: u64,
+    /// The call that made the link.
+    pub(super) linked_by: CallId,
+    /// The look at a claim that was asked for last.
+    pub(super) observing: CallId,
+    /// The question that was asked last.
+    pub(super) asked: QuestionId,
+    pub(super) recording_call: CallId,
     pub(super) identity_checked: bool,
     pub(super) policy: Policy,
     pub(super) check: Result<(), IdentityFault>,
@@ -90,10 +97,10 @@ pub(super) struct Post {
 pub(super) enum Coming {
     Input(JobId, u64, Input),
     /// The device is asked; the answer depends on what it is then.
-    Op(JobId, u64),
+    Op(JobId, u64, CallId),
     LinkEnds(JobId, u64),
-    Observe(JobId, ClaimId, u64, Moment),
-    Cloud(JobId, Action),
+    Observe(JobId, CallId, ClaimId, u64, Moment),
+    Cloud(JobId, CallId, Action),
 }
 
 pub(super) struct Site {
@@ -191,6 +198,10 @@ impl Site {
             begun: Vec::new(),
             op_under_way: false,
             client: 0,
+            linked_by: CallId(0),
+            observing: CallId(0),
+            asked: QuestionId(0),
+            recording_call: CallId(0),
             identity_checked: false,
             policy,
             check: Ok(()),
@@ -208,7 +219,7 @@ impl Site {
         let coming = core::mem::take(&mut self.coming);
         self.coming = coming
             .into_iter()
-            .filter(|(_, coming)| matches!(coming, Coming::Cloud(_, action) if !matches!(action, Action::Observe { .. })))
+            .filter(|(_, coming)| matches!(coming, Coming::Cloud(_, _, action) if !matches!(action, Action::Observe { .. })))
             .collect();
         let jobs: Vec<JobId> = self.posts.keys().copied().collect();
         for job in jobs {
@@ -275,6 +286,53 @@ impl Site {
         self.drain();
     }
 
+    /// The person answers the question that was asked last, open or not.
+    pub(super) fn answer_now(&mut self, job: JobId, answer: Answer) {
+        let asked = self.posts[&job].asked;
+        self.input(job, Input::Answer(asked, answer));
+    }
+
+    /// The cloud answers the look at a claim that was asked for last.
+    pub(super) fn show(&mut self, job: JobId, observation: crate::evidence::Observation) {
+        let call = self.posts[&job].observing;
+        self.input(job, Input::Ended(call, Ended::Observed(Ok(observation))));
+    }
+
+    /// The radio goes or comes back.
+    pub(super) fn radio(&mut self, usable: bool) {
+        let now = self.now;
+        let mut random = self.random;
+        self.batch
+            .set_radio(usable, now, &mut |bytes: &mut [u8]| noise(&mut random, bytes));
+        self.random = random;
+        self.drain();
+    }
+
+    /// Time passes, with all that comes to pass in it.
+    pub(super) fn pause(&mut self, span: Duration) {
+        let end = self.now + span;
+        let next = |site: &Self| {
+            let coming = site.coming.first_key_value().map(|((at, _), _)| *at);
+            [coming, site.batch.poll_timeout()].into_iter().flatten().min()
+        };
+        while next(self).is_some_and(|at| at <= end) {
+            self.step();
+        }
+        self.now = end;
+    }
+
+    /// The laptop sleeps: time passes for everybody else.
+    pub(super) fn sleep(&mut self, span: Duration) {
+        self.now = self.now + span;
+        self.batch.slept(span);
+    }
+
+    /// The link that was made last ends.
+    pub(super) fn lose_link(&mut self, job: JobId) {
+        let made_by = self.posts[&job].linked_by;
+        self.input(job, Input::LinkLost(made_by));
+    }
+
     fn states(&self) -> Vec<Option<Stage>> {
         self.batch.running().map(|job| Some(job.stage())).collect()
     }
@@ -318,35 +376,39 @@ impl Site {
         match coming {
             Coming::Input(job, client, input) => {
                 let post = self.posts.get_mut(&job).unwrap();
-                let about_link = matches!(input, Input::LinkLost | Input::Gatt(_));
+                let about_link = matches!(input, Input::LinkLost(_) | Input::Ended(_, Ended::Gatt(_)));
                 if about_link && client != post.client {
                     return;
                 }
                 match &input {
-                    Input::Recorded => {
+                    Input::Ended(_, Ended::Recorded) => {
                         let step = post.recording.take().unwrap();
                         post.recorded.push(step);
                     }
-                    Input::Linked(_) => {
+                    Input::Ended(call, Ended::Linked(_)) => {
+                        post.linked_by = *call;
                         post.device.linked = true;
                         post.device.link += 1;
                         post.client = post.device.link;
                     }
-                    Input::NotLinked(_) | Input::Unlinked | Input::LinkLost => self.end_link(job),
-                    Input::Gatt(_) => post.op_under_way = false,
+                    Input::Ended(_, Ended::NotLinked(_) | Ended::Unlinked) | Input::LinkLost(_) => {
+                        self.end_link(job);
+                    }
+                    Input::Ended(_, Ended::Gatt(_)) => post.op_under_way = false,
                     _ => {}
                 }
                 self.input(job, input);
             }
-            Coming::Op(job, client) => self.operate(job, client),
+            Coming::Op(job, client, call) => self.operate(job, client, call),
             Coming::LinkEnds(job, client) => {
                 let post = self.posts.get_mut(&job).unwrap();
                 if client == post.client && post.device.linked {
-                    self.pass(Coming::Input(job, client, Input::LinkLost));
+                    let lost = Input::LinkLost(post.linked_by);
+                    self.pass(Coming::Input(job, client, lost));
                 }
             }
-            Coming::Observe(job, claim, after, since) => self.observe(job, claim, after, since),
-            Coming::Cloud(job, action) => self.answer_cloud(job, action),
+            Coming::Observe(job, call, claim, after, since) => self.observe(job, call, claim, after, since),
+            Coming::Cloud(job, call, action) => self.answer_cloud(job, call, action),
         }
     }
 
@@ -363,21 +425,23 @@ impl Site {
     }
 
     /// One GATT operation arrives at the device.
-    fn operate(&mut self, job: JobId, client: u64) {
+    fn operate(&mut self, job: JobId, client: u64, call: CallId) {
         let now = self.now;
         let (shared, reports) = self.shared.get(&job).cloned().unwrap();
         let post = self.posts.get_mut(&job).unwrap();
         if post.client != client {
             return;
         }
+        let lost = Input::LinkLost(post.linked_by);
         let index = post.device.ops;
         post.device.ops += 1;
         let trouble = post.device.troubles.remove(&index);
         match trouble {
-            Some(Trouble::LostBefore) => return self.pass(Coming::Input(job, client, Input::LinkLost)),
+            Some(Trouble::LostBefore) => return self.pass(Coming::Input(job, client, lost)),
             Some(Trouble::Silence) => return,
             Some(Trouble::Error(error)) => {
-                return self.pass(Coming::Input(job, client, Input::Gatt(Err(error))));
+                let failed = Input::Ended(call, Ended::Gatt(Err(error)));
+                return self.pass(Coming::Input(job, client, failed));
             }
             Some(Trouble::LostAfter) | None => {}
         }
@@ -406,7 +470,7 @@ impl Site {
         if matches!(trouble, Some(Trouble::LostAfter)) {
             self.reports(&reports).clear();
             self.enrol_device(job);
-            return self.pass(Coming::Input(job, client, Input::LinkLost));
+            return self.pass(Coming::Input(job, client, lost));
         }
         if let Some(at) = post.device.stop_at.take() {
             post.device.advertises = false;
@@ -414,7 +478,8 @@ impl Site {
             self.after(wait, Coming::LinkEnds(job, client));
         }
         self.enrol_device(job);
-        self.pass(Coming::Input(job, client, Input::Gatt(Ok(Vec::new()))));
+        let done = Input::Ended(call, Ended::Gatt(Ok(Vec::new())));
+        self.pass(Coming::Input(job, client, done));
     }
 
     fn reports<'a>(&self, reports: &'a Reports) -> MutexGuard<'a, VecDeque<Report>> {
@@ -430,9 +495,9 @@ impl Site {
     }
 
     fn drain(&mut self) {
-        while let Some((job, action)) = self.batch.poll_action() {
+        while let Some((job, call, action)) = self.batch.poll_action() {
             self.check_commands(job);
-            self.act(job, action);
+            self.act(job, call, action);
         }
         let jobs: Vec<JobId> = self.posts.keys().copied().collect();
         for job in jobs {
@@ -450,7 +515,10 @@ impl Site {
         assert!(post.outcome.is_none(), "{event:?} after the end");
         let mut answer = None;
         match &event {
-            Event::Question(_) => answer = post.person.answers.pop_front(),
+            Event::Question(id, _) => {
+                post.asked = *id;
+                answer = post.person.answers.pop_front();
+            }
             Event::Finished(outcome) => {
                 post.outcome = Some(outcome.clone());
                 let written = post
@@ -465,8 +533,9 @@ impl Site {
             _ => {}
         }
         post.events.push(event);
+        let asked = post.asked;
         if let Some((wait, answer)) = answer {
-            self.after(wait, Coming::Input(job, 0, Input::Answer(answer)));
+            self.after(wait, Coming::Input(job, 0, Input::Answer(asked, answer)));
         }
     }
 
@@ -509,7 +578,8 @@ impl Site {
         }
     }
 
-    fn act(&mut self, job: JobId, action: Action) {
+    fn act(&mut self, job: JobId, call: CallId, action: Action) {
+        let ended = |ended| Coming::Input(job, 0, Input::Ended(call, ended));
         let post = self.posts.get_mut(&job).unwrap();
         assert!(post.outcome.is_none(), "{action:?} after the end");
         let recorded = |of: &dyn Fn(&Step) -> bool| post.recorded.iter().any(of);
@@ -519,12 +589,13 @@ impl Site {
                 assert!(post.recording.is_none(), "two records at once");
                 let fails = post.not_recorded_at == Some(post.recorded.len());
                 post.recording = Some(step);
-                let input = if fails {
-                    Input::NotRecorded("disk full".into())
+                post.recording_call = call;
+                let end = if fails {
+                    Ended::NotRecorded("disk full".into())
                 } else {
-                    Input::Recorded
+                    Ended::Recorded
                 };
-                self.after(ms(2), Coming::Input(job, 0, input));
+                self.after(ms(2), ended(end));
             }
             Action::Connect(_) => {
                 assert!(recorded(&|step| matches!(
@@ -532,10 +603,10 @@ impl Site {
                     Step::Started { .. } | Step::Linking
                 )));
                 post.begun.clear();
-                let input = match post.device.failed_connects.pop_front() {
-                    Some(error) => Input::NotLinked(error),
-                    None if !post.device.advertises => Input::NotLinked(LinkError::OutOfReach),
-                    None => Input::Linked(GattTable::default()),
+                let end = match post.device.failed_connects.pop_front() {
+                    Some(error) => Ended::NotLinked(error),
+                    None if !post.device.advertises => Ended::NotLinked(LinkError::OutOfReach),
+                    None => Ended::Linked(GattTable::default()),
                 };
                 let takes = post.device.connect_takes;
                 let wait = match &mut self.radio_free {
@@ -545,21 +616,21 @@ impl Site {
                         free.since(self.now)
                     }
                 };
-                self.after(wait, Coming::Input(job, 0, input));
+                self.after(wait, ended(end));
             }
             Action::Disconnect => {
                 self.end_link(job);
                 // What the radio was still to say about the link is never said.
                 self.coming.retain(|_, coming| {
-                    !matches!(coming, Coming::Input(of, _, Input::Linked(_) | Input::NotLinked(_)) if *of == job)
+                    !matches!(coming, Coming::Input(of, _, Input::Ended(_, Ended::Linked(_) | Ended::NotLinked(_))) if *of == job)
                 });
-                self.after(ms(300), Coming::Input(job, 0, Input::Unlinked));
+                self.after(ms(300), ended(Ended::Unlinked));
             }
             Action::Gatt(op) => {
                 assert!(!post.op_under_way, "two operations at once");
                 assert!(matches!(op, GattOp::Write(_, bytes) if !bytes.is_empty()));
                 post.op_under_way = true;
-                self.after(ms(40), Coming::Op(job, client));
+                self.after(ms(40), Coming::Op(job, client, call));
             }
             Action::FindAnother { tried, .. } => {
                 let another = post.device.twin.take();
@@ -567,8 +638,11 @@ impl Site {
                     assert!(!tried.contains(id));
                     post.device.pop.clone_from(pop);
                 }
-                let found = another.map(|(id, _)| id);
-                self.after(ms(100), Coming::Input(job, 0, Input::Another(found)));
+                let found = another.map(|(peripheral, _)| Namesake {
+                    peripheral,
+                    wrong_pops: 0,
+                });
+                self.after(ms(100), ended(Ended::Another(found)));
             }
             Action::CheckIdentity(proof) => {
                 let result = post.check.clone().map(|()| ProvenIdentity {
@@ -579,9 +653,10 @@ impl Site {
                         key_sha256: post.device.key,
                     },
                     keys: post.device.keys(),
+                    vouched_by: None,
                 });
                 post.identity_checked = result.is_ok();
-                self.after(ms(1), Coming::Input(job, 0, Input::IdentityChecked(result)));
+                self.after(ms(1), ended(Ended::IdentityChecked(result)));
             }
             Action::Issue(ref request) => {
                 let key = request.idempotency;
@@ -590,13 +665,13 @@ impl Site {
                 ));
                 let proven = post.device.capabilities.identity.then(|| post.device.keys());
                 assert_eq!(request.keys, proven, "a claim for other keys than were proven");
-                self.call(job, Call::Issue, action);
+                self.call(job, call, Call::Issue, action);
             }
             Action::Retire(ref handle) => {
                 assert!(recorded(
                     &|step| matches!(step, Step::Retiring { cleanup } if cleanup == handle)
                 ));
-                self.call(job, Call::Retire, action);
+                self.call(job, call, Call::Retire, action);
             }
             Action::Deactivate {
                 ref thing,
@@ -615,7 +690,7 @@ impl Site {
                         "an old credential goes off before the new one works: {thing:?}"
                     );
                 }
-                self.call(job, Call::Deactivate, action);
+                self.call(job, call, Call::Deactivate, action);
             }
             Action::Release { ref thing, .. } => {
                 assert!(recorded(&|step| matches!(step, Step::Releasing { .. })));
@@ -626,10 +701,13 @@ impl Site {
                     .expect("released before it was registered");
                 assert_eq!(thing.active().count(), 1, "released with other credentials on");
                 assert_eq!(thing.connected, Some(true), "released before it was seen online");
-                self.call(job, Call::Release, action);
+                self.call(job, call, Call::Release, action);
             }
-            Action::Snapshot { .. } => self.call(job, Call::Snapshot, action),
-            Action::Observe { .. } => self.call(job, Call::Observe, action),
+            Action::Snapshot { .. } => self.call(job, call, Call::Snapshot, action),
+            Action::Observe { .. } => {
+                post.observing = call;
+                self.call(job, call, Call::Observe, action);
+            }
         }
     }
 
@@ -686,11 +764,14 @@ pub(super) fn noise(random: &mut u64, bytes: &mut [u8]) {
 pub(super) fn plan(number: u128, device: &Device) -> Plan {
     Plan {
         job: job_id(number),
+        organisation: None,
         peripheral: PeripheralId(format!("radio-{number}")),
         name: format!("PROV_{number}"),
         dialect: DialectKind::Espressif,
         serial: Some(device.serial.clone()),
         pop: Some(Pop::new(POP)),
+        wrong_pops: 0,
+        least: Least::default(),
         username: None,
         network: Some(network("plant", PASSPHRASE)),
         site: None,
@@ -722,7 +803,7 @@ pub(super) fn answer(site: &mut Site, wait: Duration, answer: Answer) {
 
 pub(super) fn questions(site: &mut Site) -> Vec<Question> {
     let asked = site.post().events.iter().filter_map(|event| match event {
-        Event::Question(question) => Some(question.clone()),
+        Event::Question(_, question) => Some(question.clone()),
         _ => None,
     });
     asked.collect()

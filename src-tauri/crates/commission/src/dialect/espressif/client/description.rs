@@ -8,11 +8,13 @@ use crate::dialect::espressif::endpoints::{self, PROV_CTRL, PROV_SCAN};
 use crate::dialect::espressif::offer::Offer;
 use crate::dialect::espressif::wire::WireError;
 use crate::dialect::espressif::wire::version::{Patch, Scheme, Version};
-use crate::dialect::{Capabilities, Report};
+use crate::dialect::{Capabilities, Report, Strength};
 use crate::fault::Fault;
 
 /// Longest version text that is shown.
 const VER_SHOWN: usize = 32;
+/// The words of the scheme that is protected by a PoP or by none.
+const SECURITY_1: &str = "security 1";
 
 impl Espressif {
     /// Takes the answer of `proto-ver`.
@@ -57,12 +59,7 @@ impl Espressif {
 
     /// Corrects the capabilities to a scheme and nonce rule; gives the scheme's words.
     pub(super) fn secured_by(&mut self, scheme: Scheme, patch: Patch) -> String {
-        let words = match (scheme, patch) {
-            (Scheme::Sec0, _) => "security 0",
-            (Scheme::Sec1, _) => "security 1",
-            (Scheme::Sec2, Patch::Constant) => "security 2 patch 0",
-            (Scheme::Sec2, Patch::Counter) => "security 2 patch 1",
-        };
+        let words = words(scheme, patch);
         let ver: String = self
             .version
             .iter()
@@ -70,10 +67,34 @@ impl Espressif {
             .filter(|c| !c.is_control())
             .take(VER_SHOWN)
             .collect();
+        self.capabilities.strength = match words {
+            SECURITY_1 if !self.capabilities.pop => Strength::Encryption,
+            words => strength_of(words),
+        };
         self.capabilities.encrypted = scheme != Scheme::Sec0;
         self.capabilities.nonce_reuse = scheme == Scheme::Sec2 && patch == Patch::Constant;
         self.capabilities.summary = format!("Espressif {ver}, {words}");
         words.into()
+    }
+}
+
+/// The words under which a session is remembered.
+fn words(scheme: Scheme, patch: Patch) -> &'static str {
+    match (scheme, patch) {
+        (Scheme::Sec0, _) => "security 0",
+        (Scheme::Sec1, _) => SECURITY_1,
+        (Scheme::Sec2, Patch::Constant) => "security 2 patch 0",
+        (Scheme::Sec2, Patch::Counter) => "security 2 patch 1",
+    }
+}
+
+/// How a session of these words is protected where it proved a PoP.
+pub(in crate::dialect) fn strength_of(scheme: &str) -> Strength {
+    match scheme {
+        SECURITY_1 => Strength::GuessablePop,
+        "security 2 patch 0" => Strength::ReusedNonces,
+        "security 2 patch 1" => Strength::Full,
+        _ => Strength::Nothing,
     }
 }
 

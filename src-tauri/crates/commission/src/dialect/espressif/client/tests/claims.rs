@@ -258,6 +258,7 @@ fn claim_needs_a_protected_session_unless_the_firmware_says_otherwise() {
         let empty_pop = Command::Open {
             pop: Some(crate::secret::Pop::new("")),
             username: None,
+            refusals: 0,
         };
         for (claims_unprotected, expected) in
             [(false, "claim-rejected"), (true, "no failure: ClaimCommitted")]

@@ -9,7 +9,7 @@ use crate::dialect::espressif::offer::Offer;
 use crate::dialect::espressif::security::srp::XRule;
 use crate::dialect::espressif::security::{Protection, sec2 as scheme2};
 use crate::dialect::espressif::wire::version::{App, Patch, Version};
-use crate::dialect::{Capabilities, Client, Command, Report};
+use crate::dialect::{Capabilities, Client, Command, Report, Strength};
 use crate::fault::Fault;
 use crate::gatt::{GattOp, LinkError};
 use crate::secret::Pop;
@@ -27,6 +27,7 @@ fn device_of_ours_and_plain_one_are_told_apart() {
     assert_eq!(
         ours,
         Capabilities {
+            strength: Strength::GuessablePop,
             encrypted: true,
             pop: true,
             nonce_reuse: false,
@@ -203,6 +204,7 @@ fn wrong_user_name_fails_like_a_wrong_pop() {
     let open = Command::Open {
         pop: Some(Pop::new(POP)),
         username: Some("admin".into()),
+        refusals: 0,
     };
     assert_eq!(pair.run(open), Report::Failed(Fault::WrongPop));
 }
@@ -212,6 +214,7 @@ fn pop_is_asked_for_where_the_device_wants_one() {
     let open = Command::Open {
         pop: None,
         username: None,
+        refusals: 0,
     };
     for (protection, wanted) in [
         (Protection::Sec0, false),

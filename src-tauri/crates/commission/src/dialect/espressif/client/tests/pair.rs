@@ -307,6 +307,7 @@ pub(super) fn open_with(pop: &str) -> Command {
     Command::Open {
         pop: Some(Pop::new(pop)),
         username: None,
+        refusals: 0,
     }
 }
 
