@@ -55,6 +55,7 @@ describe('the whole way by keyboard alone', () => {
     expect(app.last('answer')).toEqual({
       do: 'answer',
       job: 'job-A',
+      question: 1,
       reply: { answer: 'passphrase', passphrase: SECRET },
     });
     expect(pageHolds(SECRET)).toBe(false);

@@ -85,6 +85,7 @@ describe('a label that was read', () => {
     expect(app.last('answer')).toEqual({
       do: 'answer',
       job: asking.id,
+      question: 1,
       reply: { answer: 'label', text: '{"name":"B","pop":"x"}' },
     });
   });

@@ -317,9 +317,9 @@ export class WindowState {
 
   readLabel(text: string, device: string | null = null): void {
     const job = this.openJob;
-    if (device === null && job?.question?.ask === 'pop') {
+    if (device === null && job?.question?.ask === 'pop' && job.asked !== null) {
       // The person stands at the device that asks: what is scanned now is its answer.
-      this.send({ do: 'answer', job: job.id, reply: { answer: 'label', text } });
+      this.send({ do: 'answer', job: job.id, question: job.asked, reply: { answer: 'label', text } });
       return;
     }
     this.#awaitsLabel = true;

@@ -40,7 +40,7 @@ libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     let mut client = dialect::client(DialectKind::Espressif, &table(), &Limits::default());
     let commands = [
         Command::Describe,
-        Command::Open { pop: Some(Pop::new("abcd1234")), username: None },
+        Command::Open { pop: Some(Pop::new("abcd1234")), username: None, refusals: 0 },
         Command::Identify { challenge: [9; 32] },
         Command::Scan,
         Command::Apply,

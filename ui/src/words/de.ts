@@ -417,6 +417,7 @@ export const de: Words = {
     resetting: 'Einstellungen werden zurückgesetzt',
     evidence: 'Beleg',
     deactivating: 'Frühere Identität wird abgeschaltet',
+    deactivated: 'Frühere Identität ist abgeschaltet',
     releasing: 'Freigabe beginnt',
     retiring: 'Befristete Zugangsdaten werden zurückgenommen',
     retired: 'Befristete Zugangsdaten zurückgenommen',

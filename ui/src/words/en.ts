@@ -415,6 +415,7 @@ export const en = {
     resetting: 'About to reset the settings',
     evidence: 'Evidence',
     deactivating: 'About to switch off an earlier credential',
+    deactivated: 'An earlier credential is off',
     releasing: 'About to release',
     retiring: 'About to undo the temporary credential',
     retired: 'Temporary credential undone',

@@ -48,6 +48,11 @@ export const faults: Record<FaultCode, Advice> = {
     'Seine Firmware verwendet Nonces mehrfach (Security 2 vor Patch 1).',
     'Aktualisieren Sie die Firmware, oder bitten Sie das Büro, dies zu erlauben.',
   ),
+  downgraded: say(
+    'Das Gerät bietet weniger Schutz, als von ihm bekannt ist; nichts Geheimes wurde gesendet.',
+    'Sein Etikett oder ein früherer Auftrag kennt es besser geschützt: Dies ist ein anderes Gerät seines Namens, oder jemand steht dazwischen.',
+    'Lassen Sie das Gerät blinken und vergleichen Sie es mit dem Etikett. Hat der Hersteller die Firmware geändert, fragen Sie das Büro.',
+  ),
   'false-device': say(
     'Dies ist nicht das Gerät des Etiketts.',
     'Es konnte nicht zeigen, dass es seinen eigenen Besitznachweis kennt.',
@@ -67,6 +72,11 @@ export const faults: Record<FaultCode, Advice> = {
     'Der Identitätsnachweis des Geräts ist ungültig.',
     'Es ist womöglich eine Fälschung, oder sein Schlüsselspeicher ist beschädigt.',
     'Bauen Sie es nicht ein. Legen Sie es beiseite und melden Sie sein Etikett.',
+  ),
+  'identity-unvouched': say(
+    'Niemand bürgt für die Identität dieses Geräts.',
+    'Es hat einen Schlüssel bewiesen, und weder die Cloud noch ein Hersteller, den das Profil nennt, weiß, wessen er ist.',
+    'Bauen Sie es noch nicht ein. Bitten Sie das Büro, den Schlüssel des Geräts zu registrieren oder seinen Hersteller im Profil zu nennen.',
   ),
   'maker-unknown': say(
     'Kein Hersteller, den Ihre Organisation nennt, bürgt für dieses Gerät.',
@@ -127,6 +137,16 @@ export const faults: Record<FaultCode, Advice> = {
     'Das Gerät sieht das Netz nur schwach.',
     'Der Access Point ist weit weg oder am Ort des Geräts abgeschirmt.',
     'Versetzen Sie Gerät oder Access Point, wählen Sie ein anderes Netz, oder fahren Sie trotzdem fort.',
+  ),
+  'network-enterprise': say(
+    'Das Gerät sieht das Netz als Unternehmensnetz, dem es nicht beitreten kann.',
+    'Ein solches Netz (IEEE 802.1X) verlangt von jedem Namen und Passwort oder ein Zertifikat.',
+    'Wählen Sie ein anderes Netz, oder bitten Sie den Betreiber um eines mit Passwort.',
+  ),
+  'network-open': say(
+    'Das Netz ist am Ort des Geräts offen, und Sie haben ein Passwort dafür.',
+    'Jemand betreibt dort vielleicht ein anderes Netz dieses Namens, oder der Schutz wurde abgeschaltet.',
+    'Fragen Sie den Betreiber; wählen Sie ein anderes Netz, oder fahren Sie trotzdem fort.',
   ),
   'scan-timeout': say(
     'Die Netzsuche des Geräts ist nicht zu Ende gekommen.',

@@ -48,6 +48,11 @@ export const faults: Record<FaultCode, Advice> = {
     'Its firmware reuses nonces (Security 2 before patch 1).',
     'Update its firmware, or ask the office to allow this.',
   ),
+  downgraded: say(
+    'The device offers less protection than is known of it, so nothing secret was sent.',
+    'Its label or an earlier job knows it better protected: this is another device of its name, or somebody in between.',
+    'Blink the device and compare it with the label. If its maker changed the firmware, ask the office.',
+  ),
   'false-device': say(
     'This is not the device of the label.',
     'It could not show that it knows its own proof of possession.',
@@ -67,6 +72,11 @@ export const faults: Record<FaultCode, Advice> = {
     'The device’s proof of identity does not hold.',
     'It may be a forgery, or its key store is damaged.',
     'Do not install it. Put it aside and report its label.',
+  ),
+  'identity-unvouched': say(
+    'Nobody vouches for this device’s identity.',
+    'It proved a key, and neither the cloud nor a maker that the profile names knows whose key that is.',
+    'Do not install it yet. Ask the office to register the device’s key, or to name its maker in the profile.',
   ),
   'maker-unknown': say(
     'No maker that your organisation names vouches for this device.',
@@ -127,6 +137,16 @@ export const faults: Record<FaultCode, Advice> = {
     'The device sees the network only weakly.',
     'The access point is far away or shielded at the device’s place.',
     'Move the device or the access point, choose another network, or go on all the same.',
+  ),
+  'network-enterprise': say(
+    'The device sees the network as an enterprise network, which it cannot join.',
+    'Such a network (IEEE 802.1X) wants a name and a password for everybody, or a certificate.',
+    'Choose another network, or ask whoever runs this one for one with a passphrase.',
+  ),
+  'network-open': say(
+    'The network is open where the device is, and you have a passphrase for it.',
+    'Somebody may run another network of that name, or its protection was switched off.',
+    'Ask whoever runs the network; choose another one, or go on all the same.',
   ),
   'scan-timeout': say(
     'The device’s network scan did not end.',

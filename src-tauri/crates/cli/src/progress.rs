@@ -219,7 +219,7 @@ fn left_open(job: &JobView) -> Option<String> {
         .iter()
         .rev()
         .find_map(|happening| match &happening.what {
-            What::Asked { question } => Some(question),
+            What::Asked { question, .. } => Some(question),
             _ => None,
         });
     let (QuestionView::Pop { failure, .. }

@@ -94,7 +94,7 @@ pub(crate) fn happening(name: &str, what: &What) -> Option<String> {
         What::Stage { .. } => None,
         What::Evidence { evidence: facts } => Some(evidence(facts)),
         What::Capabilities { summary } => Some(summary.clone()),
-        What::Asked { question } => Some(asked(question)),
+        What::Asked { question, .. } => Some(asked(question)),
         // What an earlier run lost is looked for anew; nothing was tried in this one.
         What::Retrying { attempt: 0 | 1, .. } => Some("Looking for the device again.".into()),
         What::Retrying { failure, attempt } => Some(format!("{} Attempt {attempt} begins.", failure.what)),

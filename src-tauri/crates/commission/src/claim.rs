@@ -126,7 +126,8 @@ pub struct Claim {
     pub ca_pem: String,
     /// What it allows.
     pub scope: Scope,
-    /// When the answer that carried it arrived.
+    /// When it was issued, on the monotonic clock: counted back from the answer's arrival by the cloud's own clock, since
+    /// a request that is repeated is answered with the claim of the first time.
     pub issued: Moment,
     /// When it dies, on the monotonic clock: counted from arrival, never from the laptop's calendar.
     pub expires: Moment,

@@ -125,6 +125,12 @@ pub enum Fault {
         /// Signal at the device, dBm.
         rssi: i16,
     },
+    /// The device sees the network as one that wants a name and a password of its own for everybody (IEEE 802.1X).
+    #[error("the network {0} is an enterprise network, which the device cannot join")]
+    NetworkEnterprise(String),
+    /// The device sees the network as open, and a passphrase is known for it: it may be another one of the name.
+    #[error("the network {0} is open where the device is, and a passphrase is known for it")]
+    NetworkOpen(String),
     /// The device's scan did not end.
     #[error("the device's network scan did not end")]
     ScanTimeout,
@@ -282,6 +288,8 @@ impl Fault {
             Self::SerialNeeded => "serial-needed",
             Self::NetworkNotSeen(_) => "network-not-seen",
             Self::NetworkWeak { .. } => "network-weak",
+            Self::NetworkEnterprise(_) => "network-enterprise",
+            Self::NetworkOpen(_) => "network-open",
             Self::ScanTimeout => "scan-timeout",
             Self::SettingsRefused(_) => "settings-refused",
             Self::SettingsHeld => "settings-held",

@@ -45,13 +45,15 @@ impl Ssid {
 }
 
 impl fmt::Display for Ssid {
-    /// Readable whatever the bytes are: what is no UTF-8 shows as `\xNN`, and what would play with a terminal as
-    /// `\u{NN}`, so two names never look alike by loss.
+    /// Readable whatever the bytes are: what is no UTF-8 shows as `\xNN`, what would play with a terminal as `\u{NN}`,
+    /// and a backslash as two, so that no two names look alike.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for chunk in self.0.utf8_chunks() {
             for c in chunk.valid().chars() {
                 if text::is_trick(c) {
                     write!(f, "{}", c.escape_unicode())?;
+                } else if c == '\\' {
+                    f.write_str("\\\\")?;
                 } else {
                     f.write_char(c)?;
                 }
@@ -170,6 +172,14 @@ mod tests {
         );
         assert_eq!(format!("{a}"), "caf\\xe9");
         assert_ne!(format!("{a}"), format!("{b}"));
+    }
+
+    #[test]
+    fn a_name_that_spells_the_bytes_of_another_looks_different() {
+        let bytes = Ssid::new(b"caf\xe9".to_vec()).unwrap();
+        let spelt = Ssid::new("caf\\xe9").unwrap();
+        assert_eq!(format!("{spelt}"), "caf\\\\xe9");
+        assert_ne!(format!("{bytes}"), format!("{spelt}"));
     }
 
     #[test]

@@ -175,6 +175,14 @@ fn words(fault: &Fault) -> Words {
             "Update its firmware, or ask the office to allow this.",
             AskOffice,
         ),
+        Fault::Downgraded { known, offered } => say(
+            "The device offers less protection than is known of it, so nothing secret was sent.",
+            format!(
+                "It is known for {known} and offers {offered}: another device of its name, or somebody in between."
+            ),
+            "Blink the device and compare it with the label. If its maker changed the firmware, ask the office.",
+            AskOffice,
+        ),
         Fault::FalseDevice => say(
             "This is not the device of the label.",
             "It could not show that it knows its own proof of possession.",
@@ -198,6 +206,12 @@ fn words(fault: &Fault) -> Words {
             "The device's proof of identity does not hold.",
             format!("It may be a forgery, or its key store is damaged: {detail}"),
             "Do not install it. Put it aside and report its label.",
+            AskOffice,
+        ),
+        Fault::IdentityUnvouched => say(
+            "Nobody vouches for this device's identity.",
+            "It proved a key, and neither the cloud nor a maker that the profile names knows whose key that is.",
+            "Do not install it yet. Ask the office to register the device's key, or to name its maker in the profile.",
             AskOffice,
         ),
         Fault::MakerUnknown => say(
@@ -271,6 +285,18 @@ fn words(fault: &Fault) -> Words {
             format!("The device sees “{ssid}” with only {rssi} dBm."),
             "The access point is far away or shielded at the device's place.",
             "Move the device or the access point, choose another network, or go on all the same.",
+            ChooseNetwork,
+        ),
+        Fault::NetworkEnterprise(ssid) => say(
+            format!("The device sees “{ssid}” as an enterprise network, which it cannot join."),
+            "Such a network (IEEE 802.1X) wants a name and a password for everybody, or a certificate.",
+            "Choose another network, or ask whoever runs this one for one with a passphrase.",
+            ChooseNetwork,
+        ),
+        Fault::NetworkOpen(ssid) => say(
+            format!("“{ssid}” is open where the device is, and you have a passphrase for it."),
+            "Somebody may run another network of that name, or its protection was switched off.",
+            "Ask whoever runs the network; choose another one, or go on all the same.",
             ChooseNetwork,
         ),
         Fault::ScanTimeout => say(

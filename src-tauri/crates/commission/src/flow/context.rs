@@ -142,6 +142,8 @@ pub(super) struct Context {
     pub(super) wrong_pops: u8,
     /// Wrong PoPs that the present device was sent, by this job and by earlier ones.
     pub(super) refusals: u8,
+    /// PoPs that this job sent the present device and that were not proven: refused, or never answered.
+    pub(super) unproven: u8,
     /// What is known of the device's protection: what was offered once is demanded from then on.
     pub(super) least: Least,
     pub(super) identity: Option<Identity>,
@@ -177,8 +179,10 @@ pub(super) struct Context {
     pub(super) joined: bool,
     /// The device said over this link that it is in no network.
     pub(super) stranded: bool,
-    /// What the cloud showed when this job was taken up again after a restart.
-    pub(super) recalled: Option<Snapshot>,
+    /// This job was taken up again after a restart.
+    pub(super) recovering: bool,
+    /// Since it began, the device has come to a credential that it does not know.
+    pub(super) works_otherwise: bool,
     /// A later job of the same device is done.
     pub(super) superseded: bool,
     /// Nobody wants more than that the job is undone.
@@ -225,6 +229,7 @@ impl Context {
             capabilities: Capabilities::default(),
             tried: Vec::new(),
             searching: None,
+            unproven: 0,
             wrong_pops: 0,
             identity: None,
             bound: None,
@@ -242,7 +247,8 @@ impl Context {
             ever_applied: false,
             joined: false,
             stranded: false,
-            recalled: None,
+            recovering: false,
+            works_otherwise: false,
             superseded: false,
             only_undo: false,
             settle_by: None,
@@ -450,6 +456,7 @@ impl Context {
         let first = core::mem::replace(&mut self.plan.peripheral, other.peripheral);
         self.tried.push(first);
         self.refusals = other.wrong_pops;
+        self.unproven = 0;
         self.least = self.plan.least;
         self.capabilities = Capabilities::default();
         self.looked = false;
@@ -490,11 +497,17 @@ impl Context {
     }
 
     /// Whether the device may be made to forget its network. What works is never taken off it by a job that was taken up
-    /// again: the cloud showed it with an active credential, and it has not said itself that it is in no network.
+    /// again: the cloud shows it with a credential that came since, and it has not said itself that it is in no network.
     pub(super) fn may_reset(&self) -> bool {
-        let thing = self.recalled.as_ref().and_then(|shown| shown.thing.as_ref());
-        let works = thing.is_some_and(|thing| thing.active().next().is_some());
-        self.stranded || !works
+        self.stranded || !self.works_otherwise
+    }
+
+    /// Takes what the cloud shows when the job is taken up again: whether the device has an active credential that was not
+    /// there when the job began.
+    pub(super) fn recall(&mut self, shown: &Snapshot) {
+        let thing = shown.thing.as_ref();
+        self.works_otherwise = self.recovering
+            && thing.is_some_and(|thing| thing.active().any(|own| !self.off.earlier.contains(&own.id)));
     }
 
     /// Whether nothing of ours is left in the cloud, as far as is known.

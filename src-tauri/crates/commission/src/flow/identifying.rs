@@ -142,6 +142,7 @@ impl Identifying {
             let source = if known { Source::Cloud } else { Source::Device };
             cx.tell(Fact::IdentityProven { identity }, source);
         }
+        cx.recall(&snapshot);
         cx.note(Entry::Snapshot {
             snapshot: snapshot.clone(),
         });

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::device::DialectKind;
 use crate::dialect::{Client, Command, Report};
 use crate::fault::Fault;
-use crate::gatt::{GattTable, LinkError};
+use crate::gatt::{GattOp, GattTable, LinkError};
 use crate::secret::Entropy;
 use crate::time::Moment;
 
@@ -60,6 +60,14 @@ pub(super) enum Link {
     },
 }
 
+/// The operation under way.
+struct Op {
+    call: CallId,
+    deadline: Moment,
+    /// It reads a descriptor, which some stacks never answer on a link that is sound.
+    of_descriptor: bool,
+}
+
 /// Whether the radio can be used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Radio {
@@ -79,8 +87,7 @@ pub(super) struct Up {
     /// The [`Action::Connect`] that made it.
     call: CallId,
     client: Box<dyn Client + Send>,
-    /// The operation under way, and its deadline.
-    op: Option<(CallId, Moment)>,
+    op: Option<Op>,
     /// Deadline of the command under way.
     command: Option<Moment>,
 }
@@ -97,7 +104,7 @@ impl Link {
             Self::None | Self::Wanted => None,
             Self::Connecting { deadline, .. } | Self::Closing { deadline, .. } => Some(*deadline),
             Self::Up(up) => [
-                up.op.map(|(_, deadline)| deadline),
+                up.op.as_ref().map(|op| op.deadline),
                 up.command,
                 up.client.poll_timeout(),
             ]
@@ -237,9 +244,14 @@ impl Context {
         {
             moved = true;
             let deadline = self.now + self.plan.limits.gatt;
+            let of_descriptor = matches!(op, GattOp::ReadDescriptor(..));
             let call = self.act_now(Action::Gatt(op));
             if let Link::Up(up) = &mut self.link {
-                up.op = Some((call, deadline));
+                up.op = Some(Op {
+                    call,
+                    deadline,
+                    of_descriptor,
+                });
             }
         }
         moved
@@ -316,10 +328,13 @@ impl Context {
         let Link::Up(up) = &mut self.link else {
             return;
         };
-        if up.op.take_if(|(call, _)| *call == asked).is_none() {
+        let Some(op) = up.op.take_if(|op| op.call == asked) else {
             return;
-        }
+        };
         match result {
+            Err(LinkError::Timeout) if op.of_descriptor => {
+                up.client.handle(Err(LinkError::Timeout), self.now, entropy);
+            }
             Err(error) if error.is_of_radio() => {
                 self.radio_failed();
                 self.link_tries = self.link_tries.saturating_sub(1);
@@ -394,7 +409,7 @@ impl Context {
             }
             Link::Up(up) => {
                 let overdue = |deadline: Option<Moment>| deadline.is_some_and(|at| now >= at);
-                if overdue(up.op.map(|(_, deadline)| deadline)) || overdue(up.command) {
+                if overdue(up.op.as_ref().map(|op| op.deadline)) || overdue(up.command) {
                     self.drop_link(Fault::Link(LinkError::Timeout));
                 } else if overdue(up.client.poll_timeout()) {
                     up.client.handle_timeout(now);

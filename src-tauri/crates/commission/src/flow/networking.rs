@@ -8,7 +8,7 @@ use crate::claim::MIN_LIFE_TO_SEND;
 use crate::dialect::{Command, Join, Report};
 use crate::evidence::{Fact, Source};
 use crate::fault::Fault;
-use crate::network::{Network, SeenNetwork};
+use crate::network::{Auth, Network, SeenNetwork};
 use crate::secret::Passphrase;
 use crate::time::Moment;
 
@@ -366,6 +366,13 @@ fn judge(network: &Network, seen: &[SeenNetwork], cx: &Context) -> Result<Option
         && rows().all(|row| row.auth.wants_passphrase())
     {
         return Err(Fault::PassphraseNeeded(ssid()));
+    }
+    let any = rows().next().is_some();
+    if any && rows().all(|row| row.auth == Auth::Wpa2Enterprise) {
+        return Err(Fault::NetworkEnterprise(ssid()));
+    }
+    if any && network.passphrase.is_some() && rows().all(|row| row.auth == Auth::Open) {
+        return Err(Fault::NetworkOpen(ssid()));
     }
     match rows().map(|row| row.rssi).max() {
         None => Err(Fault::NetworkNotSeen(ssid())),

@@ -3,6 +3,7 @@
 use crate::dialect::{Capabilities, Command, Report};
 use crate::evidence::Fact;
 use crate::fault::Fault;
+use crate::gatt::LinkError;
 use crate::policy::PlainDevices;
 
 use super::context::{Context, Signal};
@@ -10,6 +11,9 @@ use super::identifying::Identifying;
 use super::io::{Answer, Event, Question, Stage};
 use super::job::State;
 use super::linking::{Linking, lost, trouble};
+
+/// PoPs that one job sends a device without its proof: firmware that counts wrong ones stops at five.
+const MOST_UNPROVEN: u8 = 4;
 
 /// That this session is encrypted and its PoP proven, or that the policy waives exactly what is missing. Only this
 /// module can make one, and nothing secret can be sent without one (rules 1 and 8 of the design).
@@ -43,6 +47,13 @@ impl Proving {
     }
 
     fn open(cx: &mut Context) -> State {
+        // What was not answered may have been refused as well.
+        if cx.capabilities.pop && cx.unproven >= MOST_UNPROVEN {
+            let refused = cx.refusals > 0;
+            let lost = Fault::Link(LinkError::NotConnected);
+            return Linking::give_up(cx, if refused { Fault::WrongPop } else { lost });
+        }
+        cx.unproven = cx.unproven.saturating_add(1);
         cx.command(Command::Open {
             pop: cx.pop.clone().filter(|_| cx.capabilities.pop),
             username: cx.plan.username.clone(),
@@ -76,7 +87,7 @@ impl Proving {
                 if let Err(fault) = take(cx, capabilities) {
                     return Linking::give_up(cx, fault);
                 }
-                cx.refusals = 0;
+                (cx.refusals, cx.unproven) = (0, 0);
                 cx.least.strength = cx.least.strength.max(cx.capabilities.strength);
                 if cx.capabilities.pop {
                     cx.keep_word(Fact::PossessionProven { scheme });

@@ -5,7 +5,7 @@ use alloc::boxed::Box;
 
 use crate::claim::Purpose;
 use crate::device::Serial;
-use crate::evidence::{Owner, Snapshot};
+use crate::evidence::Owner;
 use crate::fault::Fault;
 use crate::gatt::LinkError;
 
@@ -30,6 +30,7 @@ pub(super) struct Recalling {
 impl Recalling {
     /// Takes up what an earlier run left: to go on with it, or to undo it.
     pub(super) fn enter(cx: &mut Context, remains: Box<Remains>) -> State {
+        cx.recovering = true;
         let has_claim = take_over(cx, &remains);
         if let Some((thing, principal)) = &remains.done {
             cx.registered_before(thing.clone().unwrap_or_default());
@@ -45,7 +46,7 @@ impl Recalling {
                 cx.look_afresh(&serial);
                 Self { remains, serial }.advance(cx)
             }
-            _ => go_on(cx, *remains, has_claim, false),
+            _ => go_on(cx, *remains, has_claim),
         }
     }
 
@@ -63,22 +64,21 @@ impl Recalling {
             Some(Ok(shown)) => shown,
         };
         cx.settle_switching_off(shown.thing.as_ref());
-        let others = others(&self.remains, &shown);
+        cx.recall(&shown);
         let owner = shown.owner;
         if cx.applied && self.remains.before.is_none() {
-            cx.before = Some(shown.clone());
+            cx.before = Some(shown);
         }
-        cx.recalled = Some(shown);
         if owner == Owner::Other && cx.plan.purpose != Purpose::Transfer {
             return Undoing::enter(cx, Fault::OwnedByOther);
         }
         let has_claim = cx.watch.claim_id().is_some();
-        go_on(cx, *self.remains, has_claim, others)
+        go_on(cx, *self.remains, has_claim)
     }
 }
 
-/// Goes on from what is known now. `others` says that the device works with a credential that this job does not know.
-fn go_on(cx: &mut Context, remains: Remains, has_claim: bool, others: bool) -> State {
+/// Goes on from what is known now.
+fn go_on(cx: &mut Context, remains: Remains, has_claim: bool) -> State {
     if cx.only_undo {
         return Undoing::enter(cx, Fault::Cancelled(None));
     }
@@ -92,7 +92,7 @@ fn go_on(cx: &mut Context, remains: Remains, has_claim: bool, others: bool) -> S
         }
         (Some(_), _) => Undoing::enter(cx, Fault::NotSeenOnline),
         // It works, by this job's claim or by something else: the cloud says which, and the device is left alone.
-        (None, true) if others => {
+        (None, true) if cx.works_otherwise => {
             cx.enter(Stage::Joining);
             Enrolling::watch(cx, Fault::AlreadyCommissioned)
         }
@@ -102,13 +102,6 @@ fn go_on(cx: &mut Context, remains: Remains, has_claim: bool, others: bool) -> S
         }
         (None, false) => Linking::begin(cx),
     }
-}
-
-/// Whether the cloud shows an active credential that was not there when the job began.
-fn others(remains: &Remains, shown: &Snapshot) -> bool {
-    let is_earlier = |id: &str| remains.earlier.iter().any(|earlier| earlier == id);
-    let thing = shown.thing.as_ref();
-    thing.is_some_and(|thing| thing.active().any(|own| !is_earlier(&own.id)))
 }
 
 /// Takes over what an earlier run left; whether there is a claim to watch or to undo.

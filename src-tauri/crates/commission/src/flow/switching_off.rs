@@ -30,6 +30,8 @@ pub(super) struct SwitchOff {
     /// Those that this job has switched off.
     off: BTreeSet<String>,
     attempt: Attempt,
+    /// Nobody wants them off any more; what is under way is waited for and not tried again.
+    withdrawn: bool,
     failed: Option<Fault>,
 }
 
@@ -89,12 +91,14 @@ impl Context {
         if self.off.thing.is_none() {
             return Off::Failed(self.off.still_on());
         }
+        self.off.withdrawn = false;
         self.off.attempt.want();
         Off::Waiting
     }
 
     /// Asks for no more of them to be switched off. The one that was asked for is waited for.
     pub(super) fn withdraw_switching_off(&mut self) {
+        self.off.withdrawn = true;
         match self.off.attempt.under_way() {
             Some(call) if !self.take_back(call) => {}
             _ => self.off.attempt.end(),
@@ -135,6 +139,9 @@ impl Context {
                     if current {
                         self.off.attempt.end();
                     }
+                } else if current && self.off.withdrawn {
+                    self.off.unclear.remove(asked);
+                    self.off.attempt.end();
                 } else if current {
                     self.off.unclear.remove(asked);
                     let early = CloudError::Unreachable("the earlier credential is still on".into());
@@ -154,7 +161,9 @@ impl Context {
                 if error.is_unclear() {
                     self.off.unclear.insert(asked.into());
                 }
-                if !self.off.attempt.fail_early(&error, now, limits) {
+                if self.off.withdrawn {
+                    self.off.attempt.end();
+                } else if !self.off.attempt.fail_early(&error, now, limits) {
                     self.off.failed = Some(fault(error));
                 }
             }

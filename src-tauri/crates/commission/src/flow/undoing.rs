@@ -129,8 +129,8 @@ impl Undoing {
         // Those of the earlier credentials that may be off are asked about: nobody may be told that all is as it was.
         let clearing = cx.clear_up_switching_off();
         let asked = matches!(self.device, Device::Aborting(_) | Device::Freeing(_));
-        let busy = matches!(cx.purse, Purse::Asking(_)) || !cx.retiring.is_idle() || asked || clearing;
-        if !overdue && (busy || self.free(cx)) {
+        let busy = matches!(cx.purse, Purse::Asking(_)) || !cx.retiring.is_idle() || asked;
+        if clearing || !overdue && (busy || self.free(cx)) {
             return State::Undoing(self);
         }
         let settled = cx.watch.is_registered() || nothing_came(cx) || cx.watch.claim_id().is_none();

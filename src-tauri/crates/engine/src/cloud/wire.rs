@@ -339,6 +339,8 @@ impl ClaimAnswer {
         };
         let left = self.expires_at.0.saturating_sub(server_time.0);
         let left = std::time::Duration::from_secs(u64::try_from(left).unwrap_or(0));
+        let age = server_time.0.saturating_sub(self.issued_at.0);
+        let age = std::time::Duration::from_secs(u64::try_from(age).unwrap_or(0));
         Ok(Claim {
             id: ClaimId(self.claim_id),
             kind,
@@ -348,7 +350,7 @@ impl ClaimAnswer {
                 template: self.template_name.unwrap_or_default(),
                 parameters: self.parameters,
             },
-            issued: arrived,
+            issued: Moment::new(arrived.since_start().saturating_sub(age)),
             expires: arrived + left,
             issued_at: self.issued_at,
             cleanup: CleanupHandle(self.cleanup),
@@ -408,14 +410,14 @@ mod tests {
 
     fn read(value: Value) -> Result<Claim, String> {
         let answer: ClaimAnswer = serde_json::from_value(value).map_err(|error| error.to_string())?;
-        answer.claim(Moment::new(Duration::from_secs(7)), UnixTime(1010))
+        answer.claim(Moment::new(Duration::from_secs(70)), UnixTime(1010))
     }
 
     #[test]
     fn a_claims_life_counts_from_arrival_by_the_servers_clock() {
         let claim = read(certificate_claim()).unwrap();
-        assert_eq!(claim.issued, Moment::new(Duration::from_secs(7)));
-        assert_eq!(claim.expires, Moment::new(Duration::from_secs(7 + 290)));
+        assert_eq!(claim.issued, Moment::new(Duration::from_secs(70 - 10)));
+        assert_eq!(claim.expires, Moment::new(Duration::from_secs(70 + 290)));
         assert_eq!(claim.issued_at, UnixTime(1000));
         assert_eq!(claim.form(), ClaimForm::Certificate);
         assert_eq!(claim.scope.template, "T");
@@ -426,7 +428,7 @@ mod tests {
         let mut value = certificate_claim();
         value["expiresAt"] = json!(900);
         let claim = read(value).unwrap();
-        assert_eq!(claim.expires, claim.issued);
+        assert_eq!(claim.expires, Moment::new(Duration::from_secs(70)));
     }
 
     #[test]

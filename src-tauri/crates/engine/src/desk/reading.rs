@@ -232,6 +232,7 @@ fn words(step: &Step) -> (String, Option<String>) {
         Step::Resetting => ("resetting", None),
         Step::Evidence { evidence } => return fact(&evidence.fact),
         Step::Deactivating { principal, .. } => ("deactivating", Some(principal.clone())),
+        Step::Deactivated { principal } => ("deactivated", Some(principal.clone())),
         Step::Releasing { thing } => ("releasing", Some(thing.clone())),
         Step::Retiring { cleanup } => ("retiring", Some(cleanup.0.clone())),
         Step::Retired { cleanup } => ("retired", Some(cleanup.0.clone())),

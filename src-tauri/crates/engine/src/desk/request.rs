@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use commission::claim::Purpose;
-use commission::flow::JobId;
+use commission::flow::{JobId, QuestionId};
 use commission::gatt::PeripheralId;
 use serde::{Deserialize, Serialize};
 

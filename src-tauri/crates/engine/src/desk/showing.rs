@@ -107,6 +107,7 @@ impl Worker {
                     site: job.site.clone(),
                     network: job.network.clone(),
                     purpose: job.purpose,
+                    asked: job.asked,
                     state: job.state,
                     stages: job.stages.clone(),
                     proofs: job.proofs.clone(),

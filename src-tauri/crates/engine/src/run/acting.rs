@@ -58,17 +58,23 @@ impl Driver {
                 Ended::Snapshot(cloud.snapshot(&serial, &parameters).await)
             }),
             Action::Issue(request) => {
-                self.later(job, call, async move { Ended::Issued(cloud.issue(&request).await) });
-            }
-            Action::Observe { claim, after } => {
                 self.later(
                     job,
                     call,
-                    async move { Ended::Observed(cloud.observe(&claim, after).await) },
+                    async move { Ended::Issued(cloud.issue(&request).await) },
                 );
             }
+            Action::Observe { claim, after } => {
+                self.later(job, call, async move {
+                    Ended::Observed(cloud.observe(&claim, after).await)
+                });
+            }
             Action::Retire(cleanup) => {
-                self.later(job, call, async move { Ended::Retired(cloud.retire(&cleanup).await) });
+                self.later(
+                    job,
+                    call,
+                    async move { Ended::Retired(cloud.retire(&cleanup).await) },
+                );
             }
             Action::Deactivate { thing, principal } => self.later(job, call, async move {
                 Ended::Deactivated(cloud.deactivate(&thing, &principal).await)

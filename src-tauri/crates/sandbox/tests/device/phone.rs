@@ -110,6 +110,7 @@ impl Phone {
         self.run(Command::Open {
             pop,
             username: username.map(ToOwned::to_owned),
+            refusals: 0,
         })
         .await
     }

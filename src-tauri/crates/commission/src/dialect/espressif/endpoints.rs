@@ -152,6 +152,8 @@ pub struct Mapper {
     found: Endpoints,
     /// The fullest of the services that turned out not to be it.
     best: Endpoints,
+    /// A descriptor was never answered, so that no more of them are asked for: the fixed ids have to do.
+    mute: bool,
 }
 
 impl Mapper {
@@ -182,6 +184,7 @@ impl Mapper {
             reading: None,
             found: Endpoints::default(),
             best: Endpoints::default(),
+            mute: false,
         };
         mapper.go_on();
         mapper
@@ -200,6 +203,10 @@ impl Mapper {
     pub fn handle(&mut self, result: Result<Vec<u8>, LinkError>) -> Result<(), LinkError> {
         let name = match result {
             Ok(bytes) => name_in(&bytes),
+            Err(LinkError::Timeout) => {
+                self.mute = true;
+                None
+            }
             Err(error) if is_of_link(&error) => return Err(error),
             Err(_) => None,
         };
@@ -228,7 +235,7 @@ impl Mapper {
     fn go_on(&mut self) {
         loop {
             while let Some(next) = self.rest.pop_front() {
-                if next.descriptors.contains(&USER_DESCRIPTION) {
+                if next.descriptors.contains(&USER_DESCRIPTION) && !self.mute {
                     self.reading = Some(next.id);
                     return;
                 }

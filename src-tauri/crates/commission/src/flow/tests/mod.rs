@@ -8,6 +8,7 @@ mod device;
 mod faults;
 mod happy;
 mod model;
+mod outcomes;
 mod people;
 mod remains;
 mod restart;

@@ -363,17 +363,23 @@ fn no_open_settings_are_written_for_a_network_that_the_device_sees_as_protected(
 }
 
 #[test]
-fn a_passphrase_for_a_network_that_is_open_is_no_trouble() {
-    let (mut site, plan, mut device) = Site::one();
-    let auth = crate::network::Auth::Open;
-    device.seen = [vec![SeenNetwork {
-        auth,
-        ..seen("plant", -60)
-    }]]
-    .into();
-    site.start(plan, device);
-    done(&site.run());
-    assert_eq!(questions(&mut site), []);
+fn a_network_that_is_not_protected_as_it_is_known_to_be_is_asked_about() {
+    use crate::network::Auth;
+    for (auth, fault) in [
+        (Auth::Open, Fault::NetworkOpen("plant".into())),
+        (Auth::Wpa2Enterprise, Fault::NetworkEnterprise("plant".into())),
+    ] {
+        let (mut site, plan, mut device) = Site::one();
+        device.seen = [vec![SeenNetwork {
+            auth,
+            ..seen("plant", -60)
+        }]]
+        .into();
+        site.start(plan, device);
+        answer(&mut site, secs(1), Answer::GoOn);
+        done(&site.run());
+        assert_eq!(questions(&mut site), [Question::NetworkDoubt(fault)]);
+    }
 }
 
 #[test]
