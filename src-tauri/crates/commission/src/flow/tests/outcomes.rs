@@ -12,6 +12,7 @@ use crate::device::Firmware;
 use crate::dialect::{Join, Report, Strength};
 use crate::evidence::{Principal, PrincipalStatus, Thing};
 use crate::fault::Fault;
+use crate::flow::context::Context;
 use crate::flow::*;
 use crate::gatt::{GattTable, PeripheralId};
 use crate::policy::IdentityPolicy;
