@@ -167,7 +167,7 @@ impl Job {
             State::Joining(state) => state.timeout(),
             State::Enrolling(state) => state.timeout(cx),
             State::Verifying(state) => state.timeout(cx),
-            State::Undoing(state) => state.timeout(),
+            State::Undoing(state) => state.timeout(cx),
             State::Starting(_)
             | State::Recalling(_)
             | State::Proving(_)

@@ -93,12 +93,14 @@ impl Undoing {
         self.advance(cx)
     }
 
-    pub(super) fn timeout(&self) -> Option<Moment> {
+    pub(super) fn timeout(&self, cx: &Context) -> Option<Moment> {
         let device = match self.device {
             Device::Aborting(until) | Device::Freeing(until) => Some(until),
             Device::Left | Device::Holding => None,
         };
-        [device, Some(self.deadline)].into_iter().flatten().min()
+        // What is still asked about then has an end of its own.
+        let deadline = Some(self.deadline).filter(|at| *at > cx.now);
+        [device, deadline].into_iter().flatten().min()
     }
 
     fn leave(&mut self, cx: &mut Context) {
