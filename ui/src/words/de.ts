@@ -410,6 +410,7 @@ export const de: Words = {
     snapshot: 'Stand der Cloud notiert',
     'writing-settings': 'Netzeinstellungen werden geschrieben',
     claiming: 'Befristete Zugangsdaten werden angefordert',
+    unclaimed: 'Es wurden keine ausgestellt',
     claimed: 'Befristete Zugangsdaten erhalten',
     'sending-claim': 'Sie werden gesendet',
     'claim-committed': 'Das Gerät hat sie vollständig',

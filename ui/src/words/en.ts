@@ -408,6 +408,7 @@ export const en = {
     snapshot: 'The cloud’s knowledge noted',
     'writing-settings': 'About to write network settings',
     claiming: 'About to ask for a temporary credential',
+    unclaimed: 'No temporary credential came of it',
     claimed: 'Temporary credential came',
     'sending-claim': 'About to send it',
     'claim-committed': 'The device has all of it',

@@ -230,6 +230,7 @@ fn step(entry: &JournalEntry, entries: &[JournalEntry]) -> String {
         },
         Step::WritingSettings { ssid } => format!("writing Wi-Fi settings for {ssid}"),
         Step::Claiming { serial, .. } => format!("asking for a claim for {serial}"),
+        Step::Unclaimed { .. } => "no claim came of it".into(),
         Step::Claimed { claim, .. } => format!("claim {} came", words::short(&claim.0)),
         Step::SendingClaim { claim } => format!("sending claim {}", words::short(&claim.0)),
         Step::ClaimCommitted { claim } => format!("the device has claim {}", words::short(&claim.0)),

@@ -189,7 +189,7 @@ impl Context {
             self.lookup.attempt.ask(call, now);
             return true;
         }
-        if self.pump_retiring() || self.pump_switching_off() {
+        if self.pump_retiring() || self.pump_reclaiming() || self.pump_switching_off() {
             return true;
         }
         if self.releasing.attempt.is_due(now)
@@ -221,6 +221,7 @@ impl Context {
         }
         self.lapse_retiring(overdue());
         self.lapse_switching_off(overdue());
+        self.lapse_reclaiming();
         self.lapse_claim();
         self.lapse_watch();
     }

@@ -28,6 +28,7 @@ use super::io::{
 };
 use super::link::{Dialects, Link, Radio};
 use super::purse::Purse;
+use super::reclaiming::Reclaiming;
 use super::retiring::Retiring;
 use super::switching_off::SwitchOff;
 use super::watch::Watch;
@@ -194,6 +195,7 @@ pub(super) struct Context {
     pub(super) purse: Purse,
     pub(super) claims_asked: u8,
     pub(super) retiring: Retiring,
+    pub(super) reclaiming: Reclaiming,
     pub(super) watch: Watch,
     pub(super) off: SwitchOff,
     pub(super) releasing: Releasing,
@@ -256,6 +258,7 @@ impl Context {
             purse: Purse::default(),
             claims_asked: 0,
             retiring: Retiring::default(),
+            reclaiming: Reclaiming::default(),
             watch: Watch::default(),
             off: SwitchOff::default(),
             releasing: Releasing::default(),
@@ -514,6 +517,7 @@ impl Context {
     pub(super) fn nothing_left(&self) -> bool {
         matches!(self.purse, Purse::Empty | Purse::Wanted | Purse::Refused(_))
             && self.retiring.is_clean()
+            && self.reclaiming.is_clean()
             && !self.off.is_unclear()
     }
 
@@ -599,6 +603,7 @@ impl Context {
             self.lookup.timeout(limits),
             self.purse.timeout(limits),
             self.retiring.timeout(limits),
+            self.reclaiming.timeout(limits),
             self.watch.timeout(limits),
             self.off.timeout(limits),
             self.releasing.timeout(limits),

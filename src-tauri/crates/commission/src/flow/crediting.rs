@@ -111,6 +111,10 @@ impl Crediting {
         if cx.serial().is_none() {
             return Undoing::enter(cx, Fault::SerialNeeded);
         }
+        // Since the job began the device has come to a credential otherwise: a second one is not for it.
+        if cx.works_otherwise {
+            return Undoing::enter(cx, Fault::AlreadyCommissioned);
+        }
         // A device that may have joined, whatever it says, may be using the claim before: the cloud has to say that it
         // did not.
         if cx.ever_applied && cx.watch.claim_id().is_some() && !cx.watch.over {

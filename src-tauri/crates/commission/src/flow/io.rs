@@ -106,9 +106,9 @@ pub struct Plan {
 /// What an earlier run of the program left, read from the journal.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Remains {
-    /// A claim was asked for under this key, and nothing says that it came or was undone.
-    pub idempotency: Option<Uuid>,
-    /// For which device that claim was asked, and under which key: asking again must say the same.
+    /// Claims were asked for under these keys, and nothing says what came of it.
+    pub asked: Vec<Uuid>,
+    /// For which device they were asked: asking again must say the same.
     pub serial: Option<Serial>,
     /// What the device proved to be: over each later link it must be the same.
     pub identity: Option<Identity>,
@@ -438,8 +438,16 @@ pub enum Step {
         /// For which device.
         serial: Serial,
     },
+    /// No claim lives under this key, as the cloud said, or since it was never asked for.
+    Unclaimed {
+        /// The key.
+        idempotency: Uuid,
+    },
     /// A claim came.
     Claimed {
+        /// The key under which it was asked for. Entries of before lack it: it was the last one then.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        idempotency: Option<Uuid>,
         /// Its name.
         claim: ClaimId,
         /// How to undo it.

@@ -36,6 +36,7 @@ mod networking;
 mod proving;
 mod purse;
 mod recalling;
+mod reclaiming;
 mod releasing;
 mod remains;
 mod retiring;

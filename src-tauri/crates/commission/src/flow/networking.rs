@@ -186,7 +186,8 @@ impl Networking {
         if !cx.may_reset() {
             return Undoing::enter(cx, Fault::AlreadyCommissioned);
         }
-        cx.looked = true;
+        // Unless it is answered, the device may be in its network still.
+        cx.looked = false;
         cx.record(Entry::Resetting);
         cx.command(Command::ResetNetwork);
         let (proven, step) = (Some(proven), Step::Freeing(looks));
@@ -194,8 +195,13 @@ impl Networking {
     }
 
     fn freed(cx: &mut Context, proven: Proven, looks: Option<Looks>, report: Report) -> State {
+        if let Report::Failed(fault) = &report
+            && !cx.session_stands()
+        {
+            return trouble(cx, fault.clone());
+        }
+        cx.looked = true;
         match (report, looks) {
-            (Report::Failed(fault), _) if !cx.session_stands() => trouble(cx, fault),
             (Report::Failed(Fault::SettingsRefused(_)), Some(_)) if cx.capabilities.keep_link => {
                 Undoing::enter(cx, Fault::SettingsHeld)
             }

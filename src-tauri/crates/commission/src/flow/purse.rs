@@ -1,11 +1,12 @@
 //! The one claim of a job at a time: wanted, asked for, held, given away to be undone.
 
 use alloc::boxed::Box;
+use core::mem;
 use core::time::Duration;
 
 use uuid::Uuid;
 
-use crate::claim::{Claim, ClaimForm, ClaimRequest, MIN_LIFE_TO_KEEP, Purpose};
+use crate::claim::{Claim, ClaimRequest, MIN_LIFE_TO_KEEP, Purpose};
 use crate::device::Serial;
 use crate::dialect::Command;
 use crate::evidence::{Evidence, Fact, Source};
@@ -16,31 +17,12 @@ use crate::time::{Moment, UnixTime};
 
 use super::attempt::{Attempt, fault, overdue};
 use super::context::{Context, Effect, Intent, Signal};
-use super::io::{Action, CallId, Event, Remains, Step};
+use super::io::{Action, CallId, Event, Step};
 use super::proving::Proven;
+use super::reclaiming::none_lives;
 
 /// Claims that one job may use up before it gives up. Each replaced one cost a person's patience or a lost minute.
 const MOST_CLAIMS: u8 = 6;
-
-/// The broker's codes for a claim that it does not issue. A live claim under the same key is answered with that claim
-/// whatever else holds, so each of them says that there is none.
-const NONE_LIVES: [&str; 6] = [
-    "unknown-device",
-    "owned-by-other",
-    "clone-suspected",
-    "already-enrolled",
-    "template-disabled",
-    "claim-refused",
-];
-
-/// All forms there are, for asking again for a claim that is only to be undone.
-const ANY_FORM: [ClaimForm; 5] = [
-    ClaimForm::Certificate,
-    ClaimForm::PublicKey,
-    ClaimForm::Sas,
-    ClaimForm::SymmetricKey,
-    ClaimForm::Tpm,
-];
 
 /// Where the claim is.
 #[derive(Debug, Default)]
@@ -62,8 +44,6 @@ pub(super) enum Purse {
 pub(super) struct Asking {
     request: ClaimRequest,
     attempt: Attempt,
-    /// It is to be used, not only undone.
-    keep: bool,
     /// An earlier try may have had an effect.
     tried: bool,
 }
@@ -125,32 +105,6 @@ impl Context {
         }
     }
 
-    /// Takes up a request of an earlier run, whose claim is to be undone.
-    pub(super) fn undo_request(&mut self, remains: &Remains) -> bool {
-        let serial = remains.serial.clone().or_else(|| self.plan.serial.clone());
-        let (Some(idempotency), Some(serial)) = (remains.idempotency, serial) else {
-            return remains.idempotency.is_none();
-        };
-        let request = ClaimRequest {
-            serial,
-            key_sha256: remains.identity.as_ref().map(|identity| identity.key_sha256),
-            keys: remains.keys.clone(),
-            idempotency,
-            accepts: ANY_FORM.to_vec(),
-            purpose: self.plan.purpose,
-            parameters: self.plan.parameters.clone(),
-        };
-        let mut attempt = Attempt::default();
-        attempt.want();
-        self.purse = Purse::Asking(Box::new(Asking {
-            request,
-            attempt,
-            keep: false,
-            tried: true,
-        }));
-        true
-    }
-
     /// Gives the claim up: undone in the background, and a fresh one can be asked for at once.
     pub(super) fn discard_claim(&mut self) {
         if let Purse::Held(held) = &self.purse {
@@ -170,23 +124,19 @@ impl Context {
         }
     }
 
-    /// Stops wanting a claim. One that may have been issued is fetched all the same, to be undone.
+    /// Stops wanting a claim. One that may have been issued is asked for again, to be undone.
     pub(super) fn withdraw_claim(&mut self) {
         let under_way = match &self.purse {
             Purse::Asking(asking) => asking.attempt.under_way(),
             _ => None,
         };
         let taken_back = under_way.is_some_and(|call| self.take_back(call));
-        match &mut self.purse {
-            Purse::Wanted => self.purse = Purse::Empty,
-            Purse::Asking(asking) if taken_back && !asking.tried && asking.keep => self.purse = Purse::Empty,
-            Purse::Asking(asking) => {
-                asking.keep = false;
-                if taken_back {
-                    asking.attempt.rest(self.now);
-                }
-            }
-            Purse::Empty | Purse::Held(_) | Purse::Refused(_) => {}
+        if let Purse::Wanted | Purse::Asking(_) = &self.purse
+            && let Purse::Asking(asking) = mem::take(&mut self.purse)
+            && (asking.tried || !taken_back)
+        {
+            let Asking { request, attempt, .. } = *asking;
+            self.reclaim_from(request, attempt, taken_back);
         }
     }
 
@@ -242,24 +192,23 @@ impl Context {
     /// [`super::Ended::Issued`]. A claim counts whenever it comes; that there is none counts for the call that is under way
     /// alone.
     pub(super) fn issued(&mut self, call: CallId, key: Uuid, result: Result<Claim, CloudError>) {
+        if self.reclaims(key) {
+            return self.reclaimed(call, key, result);
+        }
         let asking = match &mut self.purse {
             Purse::Asking(asking) if asking.request.idempotency == key => asking,
             _ => {
                 if let Ok(claim) = result {
-                    self.undo_unwanted(claim);
+                    self.undo_unwanted(key, claim);
                 }
                 return;
             }
         };
         match result {
             Err(_) if !asking.attempt.is_answered_by(call) => return,
-            Ok(claim) if asking.keep => {
-                self.purse = Purse::Empty;
-                self.hold(claim);
-            }
             Ok(claim) => {
                 self.purse = Purse::Empty;
-                self.undo_unwanted(claim);
+                self.hold(key, claim);
             }
             Err(error) => {
                 // What came and could not be read may have been a claim as well.
@@ -267,17 +216,13 @@ impl Context {
                 if asking.attempt.fail(&error, self.now, &self.plan.limits) {
                     return;
                 }
-                let (serial, keep) = (asking.request.serial.clone(), asking.keep);
-                let unclear = asking.tried && !none_lives(&error);
-                self.purse = if keep {
-                    Purse::Refused(refusal(error, serial.as_str()))
+                let request = asking.request.clone();
+                if asking.tried && !none_lives(&error) {
+                    self.reclaim(request.clone());
                 } else {
-                    Purse::Empty
-                };
-                if unclear {
-                    self.retiring
-                        .give_up(Fault::CloudUnreachable("a claim may have been issued".into()));
+                    self.note(Step::Unclaimed { idempotency: key });
                 }
+                self.purse = Purse::Refused(refusal(error, request.serial.as_str()));
             }
         }
         self.signals.push_back(Signal::News);
@@ -339,18 +284,17 @@ impl Context {
         self.purse = Purse::Asking(Box::new(Asking {
             request,
             attempt,
-            keep: true,
             tried: false,
         }));
     }
 
-    fn issue(&mut self, request: ClaimRequest) -> CallId {
+    pub(super) fn issue(&mut self, request: ClaimRequest) -> CallId {
         let effect = Effect::Issue(request.idempotency);
         self.effect(Action::Issue(request), effect)
     }
 
-    fn hold(&mut self, claim: Claim) {
-        self.record_claim(&claim);
+    fn hold(&mut self, key: Uuid, claim: Claim) {
+        self.record_claim(key, &claim);
         self.events.push_back(Event::Claim {
             id: claim.id.clone(),
             expires: claim.expires,
@@ -375,15 +319,16 @@ impl Context {
     }
 
     /// A claim that came when nobody wanted it any more.
-    fn undo_unwanted(&mut self, claim: Claim) {
+    pub(super) fn undo_unwanted(&mut self, key: Uuid, claim: Claim) {
         if !self.finished {
-            self.record_claim(&claim);
+            self.record_claim(key, &claim);
             self.retire(claim.cleanup);
         }
     }
 
-    fn record_claim(&mut self, claim: &Claim) {
+    fn record_claim(&mut self, key: Uuid, claim: &Claim) {
         self.record(Step::Claimed {
+            idempotency: Some(key),
             claim: claim.id.clone(),
             cleanup: claim.cleanup.clone(),
             issued_at: claim.issued_at,
@@ -393,11 +338,6 @@ impl Context {
 
 fn earlier(moment: Moment, span: Duration) -> Moment {
     Moment::new(moment.since_start().saturating_sub(span))
-}
-
-/// Whether the cloud has said that no claim lives under the key that was asked with.
-fn none_lives(error: &CloudError) -> bool {
-    matches!(error, CloudError::Refused { code, .. } if NONE_LIVES.contains(&code.as_str()))
 }
 
 /// A refused claim as a fault of the job; the codes are those of the broker's contract.

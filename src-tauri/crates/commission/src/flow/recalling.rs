@@ -109,9 +109,7 @@ pub(super) fn take_over(cx: &mut Context, remains: &Remains) -> bool {
     for cleanup in &remains.leftover {
         cx.retire(cleanup.clone());
     }
-    if !cx.undo_request(remains) {
-        cx.retiring.give_up(Fault::SerialNeeded);
-    }
+    cx.reclaim_remains(remains);
     cx.bound.clone_from(&remains.identity);
     cx.off
         .recall(&remains.earlier, &remains.switching_off, &remains.off);

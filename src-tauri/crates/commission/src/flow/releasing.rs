@@ -62,7 +62,7 @@ impl Releasing {
             None => {}
         }
         // Claims that were replaced on the way are undone before this job is called done.
-        if !(self.released && cx.retiring.is_idle()) {
+        if !(self.released && cx.reclaiming.is_idle() && cx.retiring.is_idle()) {
             return State::Releasing(self);
         }
         cx.finish(Outcome::Done {

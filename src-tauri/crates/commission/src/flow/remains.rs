@@ -20,14 +20,14 @@ impl Remains {
 
     /// Whether nothing is left to do. An undone claim alone leaves nothing: without settings no device can have used it.
     pub fn is_empty(&self) -> bool {
-        let nothing_asked = self.idempotency.is_none() && self.claim.is_none() && self.leftover.is_empty();
+        let nothing_asked = self.asked.is_empty() && self.claim.is_none() && self.leftover.is_empty();
         let all_on = self.switching_off.is_empty() && self.off.is_empty();
         nothing_asked && all_on && !self.applied && self.thing.is_none()
     }
 
     /// Whether no claim was ever asked for.
     pub(super) fn is_claimless(&self) -> bool {
-        let none_alive = self.idempotency.is_none() && self.claim.is_none() && self.leftover.is_empty();
+        let none_alive = self.asked.is_empty() && self.claim.is_none() && self.leftover.is_empty();
         none_alive && self.retired.is_none()
     }
 
@@ -51,15 +51,18 @@ impl Remains {
             Step::Claiming { idempotency, serial } => {
                 // A claim that must not come before they are off was asked for.
                 self.off.append(&mut self.switching_off);
-                self.idempotency = Some(*idempotency);
+                self.asked.push(*idempotency);
                 self.serial = Some(serial.clone());
             }
+            Step::Unclaimed { idempotency } => self.asked.retain(|key| key != idempotency),
             Step::Claimed {
+                idempotency,
                 claim,
                 cleanup,
                 issued_at,
             } => {
-                self.idempotency = None;
+                let last = self.asked.last().copied();
+                self.asked.retain(|key| Some(*key) != idempotency.or(last));
                 self.issued_at = Some(*issued_at);
                 // The flow asks for no other while the cloud has not said that the one before led to nothing.
                 self.retired = None;
@@ -84,10 +87,16 @@ impl Remains {
                 // A replaced claim that could not be undone is all that a finished job may leave.
                 OutcomeRecord::Done { thing, principal } => {
                     let leftover = core::mem::take(&mut self.leftover);
-                    let done = (!leftover.is_empty()).then(|| (thing.clone(), principal.clone()));
+                    let asked = core::mem::take(&mut self.asked);
+                    let open = !(leftover.is_empty() && asked.is_empty());
                     *self = Self {
+                        done: open.then(|| (thing.clone(), principal.clone())),
                         leftover,
-                        done,
+                        // What is under a key is asked about as it was asked for.
+                        serial: self.serial.take().filter(|_| !asked.is_empty()),
+                        identity: self.identity.take().filter(|_| !asked.is_empty()),
+                        keys: self.keys.take().filter(|_| !asked.is_empty()),
+                        asked,
                         ..Self::default()
                     };
                 }

@@ -9,7 +9,6 @@ use crate::time::Moment;
 use super::context::{Context, Signal};
 use super::io::{Outcome, Stage, Step};
 use super::job::State;
-use super::purse::Purse;
 use super::status::Status;
 use super::verifying::Verifying;
 
@@ -131,7 +130,7 @@ impl Undoing {
         // Those of the earlier credentials that may be off are asked about: nobody may be told that all is as it was.
         let clearing = cx.clear_up_switching_off();
         let asked = matches!(self.device, Device::Aborting(_) | Device::Freeing(_));
-        let busy = matches!(cx.purse, Purse::Asking(_)) || !cx.retiring.is_idle() || asked;
+        let busy = !cx.reclaiming.is_idle() || !cx.retiring.is_idle() || asked;
         if clearing || !overdue && (busy || self.free(cx)) {
             return State::Undoing(self);
         }

@@ -225,6 +225,7 @@ fn words(step: &Step) -> (String, Option<String>) {
         ),
         Step::WritingSettings { ssid } => ("writing-settings", Some(ssid.clone())),
         Step::Claiming { serial, .. } => ("claiming", Some(serial.to_string())),
+        Step::Unclaimed { .. } => ("unclaimed", None),
         Step::Claimed { claim, .. } => ("claimed", Some(claim.0.clone())),
         Step::SendingClaim { claim } => ("sending-claim", Some(claim.0.clone())),
         Step::ClaimCommitted { claim } => ("claim-committed", Some(claim.0.clone())),

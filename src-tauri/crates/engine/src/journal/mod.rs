@@ -313,6 +313,7 @@ mod tests {
         let journal = open(&dir);
         let cleanup = |number| CleanupHandle(format!("/v1/claims/{number}/retire"));
         let claimed = |number| Step::Claimed {
+            idempotency: None,
             claim: ClaimId(format!("clm_{number}")),
             cleanup: cleanup(number),
             issued_at: UnixTime(1000),

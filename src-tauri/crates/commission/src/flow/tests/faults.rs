@@ -403,15 +403,17 @@ fn a_lost_answer_to_a_claim_request_makes_no_second_claim() {
 }
 
 #[test]
-fn a_claim_that_came_and_could_not_be_read_is_not_called_undone() {
-    let (mut site, plan, device) = Site::one();
-    site.cloud
-        .troubles
-        .push((Call::Issue, CloudTrouble::GarbledAnswer));
-    site.start(plan, device);
-    let (stage, _, undone) = failed(&site.run());
-    assert_eq!((stage, undone), (Stage::Crediting, false));
-    assert_eq!(site.cloud.issued.len(), 1);
+fn a_claim_that_came_and_could_not_be_read_is_called_undone_only_once_it_is() {
+    for (garbled, expected) in [(1, true), (40, false)] {
+        let (mut site, plan, device) = Site::one();
+        site.cloud.troubles = vec![(Call::Issue, CloudTrouble::GarbledAnswer); garbled];
+        site.start(plan, device);
+        let (stage, _, undone) = failed(&site.run());
+        assert_eq!((stage, undone), (Stage::Crediting, expected));
+        assert_eq!(site.cloud.issued.len(), 1);
+        assert_eq!(site.cloud.issued[0].retired, expected);
+        assert_eq!(Remains::of(&site.post().recorded).is_empty(), expected);
+    }
 }
 
 #[test]

@@ -50,6 +50,7 @@ fn claiming(number: u8) -> Step {
 
 fn claimed(number: u8) -> Step {
     Step::Claimed {
+        idempotency: Some(key(number.into())),
         claim: claim(number),
         cleanup: cleanup(number),
         issued_at: UnixTime(1000 + i64::from(number)),
@@ -206,11 +207,11 @@ fn a_crash_after_each_step_leaves_what_may_have_happened() {
         ..identified.clone()
     };
     let asked = Remains {
-        idempotency: Some(key(1)),
+        asked: vec![key(1)],
         ..seen.clone()
     };
     let issued = Remains {
-        idempotency: None,
+        asked: vec![],
         claim: Some((claim(1), cleanup(1))),
         issued_at: Some(UnixTime(1001)),
         ..seen.clone()
@@ -333,7 +334,7 @@ fn undoing_the_first_claim_does_not_forget_the_second() {
 #[test]
 fn a_second_request_without_answer_keeps_the_first_claim_too() {
     let left = left_after(&[claiming(1), claimed(1), claiming(2)]);
-    assert_eq!(left.idempotency, Some(key(2)));
+    assert_eq!(left.asked, [key(2)]);
     assert_eq!(left.claim, Some((claim(1), cleanup(1))));
 }
 
