@@ -250,7 +250,7 @@ fn vouch(cx: &Context, snapshot: &Snapshot) -> Result<(), Fault> {
 
 /// Whether this device may be commissioned for this purpose.
 fn permit(cx: &Context, serial: &Serial, snapshot: &Snapshot) -> Result<(), Fault> {
-    if !snapshot.known {
+    if snapshot.known == Some(false) {
         return Err(Fault::UnknownDevice(serial.as_str().into()));
     }
     if snapshot.self_enrolling && cx.plan.purpose == Purpose::Transfer {

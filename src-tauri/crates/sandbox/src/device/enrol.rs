@@ -68,6 +68,8 @@ pub struct Habits {
     pub telemetry: Duration,
     /// Whether it asks for a topic first that no claim may have, as a firmware with a mistake in it does.
     pub oversteps: bool,
+    /// Whether it calls itself as its thing is called already on the claim's session, and stays on that.
+    pub stays_on_claim: bool,
 }
 
 /// The payload format of the provisioning topics.
@@ -287,8 +289,13 @@ async fn attempt(
     pending: &mut Option<Pending>,
     progress: &watch::Sender<Enrol>,
 ) -> Result<Permanent, Trouble> {
-    // Never the name that it will have: one client id may connect only once a second.
-    let client_id = format!("{}-claim-{tries}", habits.serial);
+    // Never the name that it will have: one client id may connect only once a second, and the cloud would count the
+    // claim's session for the device's own.
+    let client_id = if habits.stays_on_claim {
+        habits.serial.to_string()
+    } else {
+        format!("{}-claim-{tries}", habits.serial)
+    };
     let (version, keep_alive) = (habits.version, habits.keep_alive);
     let mut session = Session::open(
         version,
@@ -319,12 +326,18 @@ async fn attempt(
     };
     credential.asked = true;
     let registered: Registered = ask(&mut session, habits.format, &topic, &request).await?;
-    session.close().await;
-
-    progress.send_replace(Enrol::Registered {
+    let done = Enrol::Registered {
         thing: registered.thing_name.clone(),
         principal: credential.certificate_id.clone(),
-    });
+    };
+    if habits.stays_on_claim {
+        progress.send_replace(done);
+        // Only the cloud ends it.
+        while session.idle(habits.telemetry).await.is_ok() {}
+    } else {
+        session.close().await;
+        progress.send_replace(done);
+    }
     Ok(credential.become_permanent(order, habits, registered))
 }
 

@@ -98,6 +98,8 @@ pub struct EnrolSpec {
     pub telemetry: Duration,
     /// Whether it asks for a topic that no claim may have.
     pub oversteps: bool,
+    /// Whether its claim's session has the thing's name and stays connected.
+    pub stays_on_claim: bool,
 }
 
 /// How a device is provisioned over Bluetooth.

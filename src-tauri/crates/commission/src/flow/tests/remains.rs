@@ -73,7 +73,7 @@ fn snapshot() -> Step {
     };
     Step::Snapshot {
         snapshot: Snapshot {
-            known: true,
+            known: Some(true),
             identity_key_sha256: None,
             min_firmware: None,
             owner: Owner::Us,
@@ -87,6 +87,7 @@ fn snapshot() -> Step {
                 connected: None,
                 connected_at: None,
                 connected_principal: None,
+                inferred_principal: None,
             }),
             self_enrolling: false,
         },
@@ -96,7 +97,7 @@ fn snapshot() -> Step {
 fn snapshot_of(active: &str) -> Step {
     Step::Snapshot {
         snapshot: Snapshot {
-            known: true,
+            known: Some(true),
             identity_key_sha256: None,
             min_firmware: None,
             owner: Owner::Us,
@@ -110,6 +111,7 @@ fn snapshot_of(active: &str) -> Step {
                 connected: None,
                 connected_at: None,
                 connected_principal: None,
+                inferred_principal: None,
             }),
             self_enrolling: false,
         },
