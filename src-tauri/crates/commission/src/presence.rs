@@ -160,10 +160,7 @@ impl Looks {
 
     /// Since when a credential is active at the latest.
     fn active_since(&self, credential: &Credential<'_>) -> Option<UnixTime> {
-        let seen = self
-            .sights
-            .get(credential.id)
-            .and_then(|sight| sight.active_at);
+        let seen = self.sights.get(credential.id).and_then(|sight| sight.active_at);
         credential.active_since.or(seen)
     }
 
@@ -311,10 +308,7 @@ mod tests {
         let only = [credential("n", Active, Some(MADE))];
         assert_eq!(alone(&own(MADE - 5), &only).as_deref(), Some("n"));
         for old in [Active, Inactive] {
-            let both = [
-                credential("o", old, Some(1)),
-                credential("n", Active, Some(MADE)),
-            ];
+            let both = [credential("o", old, Some(1)), credential("n", Active, Some(MADE))];
             assert_eq!(alone(&own(MADE - 1), &both), None, "{old:?}");
             assert_eq!(alone(&own(MADE), &both).as_deref(), Some("n"), "{old:?}");
         }

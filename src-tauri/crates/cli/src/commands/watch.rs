@@ -128,7 +128,10 @@ mod tests {
     use commission::evidence::{Principal, PrincipalStatus};
 
     fn thing(told: Option<&str>, inferred: Option<&str>) -> Thing {
-        let principal = |id: &str, status| Principal { id: id.into(), status };
+        let principal = |id: &str, status| Principal {
+            id: id.into(),
+            status,
+        };
         Thing {
             name: "FK-1".into(),
             version: 1,

@@ -211,6 +211,7 @@ fn unproven(fault: IdentityFault) -> Fault {
     match fault {
         IdentityFault::UntrustedMaker => Fault::MakerUnknown,
         IdentityFault::Unchecked(why) => Fault::IdentityUnchecked(why),
+        IdentityFault::LaptopDate => Fault::LaptopDate,
         IdentityFault::Signature
         | IdentityFault::Unreadable(_)
         | IdentityFault::OutOfDate

@@ -68,8 +68,9 @@ pub struct Habits {
     pub telemetry: Duration,
     /// Whether it asks for a topic first that no claim may have, as a firmware with a mistake in it does.
     pub oversteps: bool,
-    /// Whether it calls itself as its thing is called already on the claim's session, and stays on that.
-    pub stays_on_claim: bool,
+    /// How long it stays on the claim's session after registering, on which it calls itself as its thing is called
+    /// already; none where it does neither, as it should.
+    pub stays_on_claim: Option<Duration>,
 }
 
 /// The payload format of the provisioning topics.
@@ -291,7 +292,7 @@ async fn attempt(
 ) -> Result<Permanent, Trouble> {
     // Never the name that it will have: one client id may connect only once a second, and the cloud would count the
     // claim's session for the device's own.
-    let client_id = if habits.stays_on_claim {
+    let client_id = if habits.stays_on_claim.is_some() {
         habits.serial.to_string()
     } else {
         format!("{}-claim-{tries}", habits.serial)
@@ -330,14 +331,13 @@ async fn attempt(
         thing: registered.thing_name.clone(),
         principal: credential.certificate_id.clone(),
     };
-    if habits.stays_on_claim {
-        progress.send_replace(done);
-        // Only the cloud ends it.
-        while session.idle(habits.telemetry).await.is_ok() {}
-    } else {
-        session.close().await;
-        progress.send_replace(done);
+    if let Some(span) = habits.stays_on_claim {
+        progress.send_replace(done.clone());
+        // The cloud may end it sooner.
+        let _ = session.idle(span).await;
     }
+    session.close().await;
+    progress.send_replace(done);
     Ok(credential.become_permanent(order, habits, registered))
 }
 

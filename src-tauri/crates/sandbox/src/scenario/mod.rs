@@ -98,8 +98,8 @@ pub struct EnrolSpec {
     pub telemetry: Duration,
     /// Whether it asks for a topic that no claim may have.
     pub oversteps: bool,
-    /// Whether its claim's session has the thing's name and stays connected.
-    pub stays_on_claim: bool,
+    /// How long it stays on its claim's session, which then has the thing's name; none where it does neither.
+    pub stays_on_claim: Option<Duration>,
 }
 
 /// How a device is provisioned over Bluetooth.

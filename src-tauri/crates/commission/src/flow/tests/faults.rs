@@ -333,6 +333,7 @@ fn a_maker_that_nobody_named_and_a_check_that_did_not_end_are_not_held_against_t
     for (check, fault) in [
         (IdentityFault::UntrustedMaker, Fault::MakerUnknown),
         (IdentityFault::Unchecked(why()), Fault::IdentityUnchecked(why())),
+        (IdentityFault::LaptopDate, Fault::LaptopDate),
     ] {
         let (mut site, plan, device) = Site::one();
         site.start(plan, device);

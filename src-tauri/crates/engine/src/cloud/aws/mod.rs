@@ -464,7 +464,7 @@ impl Cloud for AwsIot {
             endpoint,
             claim_life: LIFE,
             server_time: self.wire.now(),
-            clock_ahead: self.wire.ahead().unwrap_or(0),
+            clock_ahead: self.wire.ahead(),
             form: match plan {
                 Some(plan) if strategy == Strategy::TrustedUser => {
                     plan.form(&self.settings.parameters, &self.settings.supplied_parameters)
@@ -474,6 +474,10 @@ impl Cloud for AwsIot {
             way: way(strategy),
             remarks,
         })
+    }
+
+    fn clock_ahead(&self) -> Option<i64> {
+        self.wire.ahead()
     }
 
     async fn examine(&self) -> Result<Vec<String>, CloudError> {

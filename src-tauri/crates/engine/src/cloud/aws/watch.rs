@@ -420,11 +420,7 @@ mod tests {
         );
         let both = vec![old.clone(), certificate("n", Active, Some(ISSUED + 20))];
         assert_eq!(own(both.clone(), 20), None, "either may be meant");
-        assert_eq!(
-            own(both, ISSUED + 30).as_deref(),
-            Some("n"),
-            "it got a new one"
-        );
+        assert_eq!(own(both, ISSUED + 30).as_deref(), Some("n"), "it got a new one");
         let untold = vec![certificate("o", Active, None), certificate("n", Active, Some(30))];
         assert_eq!(own(untold, ISSUED + 30), None, "which is newer is not known");
         let off = vec![
@@ -433,7 +429,10 @@ mod tests {
         ];
         assert_eq!(own(off, 31).as_deref(), Some("n"));
         let offline = thing(&look(vec![old.clone()], Some((false, Some(20)))));
-        assert_eq!((offline.connected, offline.inferred_principal), (Some(false), None));
+        assert_eq!(
+            (offline.connected, offline.inferred_principal),
+            (Some(false), None)
+        );
         let untold = thing(&look(vec![old], None));
         assert_eq!((untold.connected, untold.inferred_principal), (None, None));
     }

@@ -247,7 +247,10 @@ impl Registry {
     pub(crate) fn data_seen(&self, session: u64, client_id: &str, principal: &str) {
         let at = self.now();
         let mut state = self.state();
-        let connection = state.clients.get_mut(client_id).and_then(|client| client.connection.as_mut());
+        let connection = state
+            .clients
+            .get_mut(client_id)
+            .and_then(|client| client.connection.as_mut());
         let first = connection.filter(|connection| connection.session == session && !connection.data_seen);
         let Some(connection) = first else { return };
         connection.data_seen = true;
@@ -339,7 +342,10 @@ impl State {
 
     /// News of a connection, for the claims that led to its certificate; presence events name it.
     fn presence(&mut self, kind: EventKind, at: i64, principal: &str) {
-        let thing = self.certificates.get(principal).and_then(|made| made.thing.clone());
+        let thing = self
+            .certificates
+            .get(principal)
+            .and_then(|made| made.thing.clone());
         let led = self
             .claims
             .values_mut()

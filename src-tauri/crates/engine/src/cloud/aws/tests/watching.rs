@@ -376,7 +376,8 @@ async fn a_list_of_certificates_that_does_not_end_is_an_error_and_proves_nothing
     let (path, told) = certificate(NEW, "ACTIVE", now() + 20);
     bench.account.answers(&path, 200, &told);
     let claim = bench.aws.issue(&order(Purpose::New)).await.unwrap().id;
-    let cut = |result: Option<CloudError>| assert!(matches!(result, Some(CloudError::Nonsense(_))), "{result:?}");
+    let cut =
+        |result: Option<CloudError>| assert!(matches!(result, Some(CloudError::Nonsense(_))), "{result:?}");
     cut(bench.aws.snapshot(&serial(), &NONE).await.err());
     cut(bench.aws.observe(&claim, 0).await.err());
     cut(bench.aws.deactivate("FK-7", OLD).await.err());
