@@ -338,6 +338,28 @@ class Registry(Case):
         while iot.get_thing_connectivity_data(thingName=thing)["connected"]:
             self.assertLess(time.monotonic(), deadline)
 
+    def test_a_claims_session_under_the_things_name_counts_as_connected_and_belongs_to_no_thing(self):
+        serial = site.fresh_serial()
+        claim = installer().create_provisioning_claim(templateName=TEMPLATE)
+        pair = claim["certificatePem"], claim["keyPair"]["PrivateKey"]
+        keys = by_cognito()[0]
+        iot, data = client("iot", keys), client("iot-data", keys)
+        with Device("5", site.mqtt, site.ca, *pair, serial) as device:
+            identity = device.identity()
+            made, _ = keys_of_its_own(identity)
+            request = iotidentity.RegisterThingRequest(
+                template_name=TEMPLATE,
+                certificate_ownership_token=made.certificate_ownership_token,
+                parameters={"SerialNumber": serial},
+            )
+            self.assertEqual(identity.register_thing(request).result(15).thing_name, serial)
+            self.assertTrue(iot.get_thing_connectivity_data(thingName=serial)["connected"])
+            told = data.get_connection(clientId=serial)
+            self.assertEqual((told["connected"], told.get("thingName")), (True, None))
+        told = iot.describe_certificate(certificateId=made.certificate_id)["certificateDescription"]
+        self.assertEqual(told["status"], "ACTIVE")
+        self.assertGreaterEqual(told["lastModifiedDate"], told["creationDate"])
+
     def test_what_an_installer_may_not_do_is_denied(self):
         thing, made, _ = self.enrol()
         iot = installer()

@@ -36,6 +36,26 @@ async fn devices_are_enrolled_by_an_identity_pool_and_by_a_role_with_no_broker_i
     }
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_that_stays_on_its_claims_session_is_not_done_before_it_came_back_with_its_own_certificate()
+{
+    for index_off in [false, true] {
+        let site = Site::open_by(
+            "[[device]]\nserial = \"A\"\nstays_on_claim_ms = 9000",
+            STS_PROFILE_FILE,
+            as_it_is,
+        )
+        .await;
+        let faults = site.sandbox.cloud().faults();
+        faults.change(|now| now.aws_index_off = index_off);
+        let run = site.commission(&[]).await.exits(0);
+        // Whoever was satisfied by the claim's session would have ended while it stood.
+        assert_eq!(site.status().shortcomings(), [""; 0], "{index_off}");
+        assert_eq!(run.ended("A"), ("done", ""), "{index_off}");
+        drop(site.run(&["watch", "A"]).await.exits(0));
+    }
+}
+
 /// A fault of the account, and how a device ends under it.
 struct Trouble {
     name: &'static str,

@@ -17,6 +17,7 @@ export const FAULT_CODES = [
   'identity-unvouched',
   'maker-unknown',
   'identity-unchecked',
+  'laptop-date',
   'unknown-device',
   'clone-suspected',
   'label-mismatch',

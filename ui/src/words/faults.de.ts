@@ -88,6 +88,11 @@ export const faults: Record<FaultCode, Advice> = {
     'Dieser Rechner war zu beschäftigt; über das Gerät sagt das nichts.',
     'Versuchen Sie es noch einmal.',
   ),
+  'laptop-date': say(
+    'Das Datum dieses Laptops ist falsch.',
+    'Danach ist das Zertifikat des Geräts nicht gültig; über das Gerät sagt das nichts.',
+    'Stellen Sie Datum und Uhrzeit dieses Laptops richtig und beginnen Sie noch einmal.',
+  ),
   'unknown-device': say(
     'Die Liste des Herstellers enthält dieses Gerät nicht.',
     'Es ist zu neu für die eingelesene Liste oder nicht für Ihre Organisation gemacht.',

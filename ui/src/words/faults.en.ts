@@ -88,6 +88,11 @@ export const faults: Record<FaultCode, Advice> = {
     'This computer was too busy, which says nothing of the device.',
     'Try again.',
   ),
+  'laptop-date': say(
+    'This laptop’s date is wrong.',
+    'By it the device’s certificate is out of date, which says nothing of the device.',
+    'Set date and time of this laptop, and begin again.',
+  ),
   'unknown-device': say(
     'The maker’s list does not have this device.',
     'It is too new for the imported list, or not made for your organisation.',

@@ -248,6 +248,9 @@ pub enum IdentityFault {
     /// A certificate of the chain is out of date.
     #[error("a certificate of the device is not valid now")]
     OutOfDate,
+    /// A certificate of the chain is out of date by this laptop's calendar alone, which is wrong.
+    #[error("a certificate of the device is not valid by this laptop's date, which is wrong")]
+    LaptopDate,
     /// The check itself came to no end, which says nothing of the device.
     #[error("the check did not end: {0}")]
     Unchecked(String),

@@ -36,7 +36,7 @@ pub enum Fact {
     },
     /// The device refused the PoP.
     PossessionRefused,
-    /// The device proved its identity, and the cloud knows it.
+    /// The device proved its identity, and somebody knows its key.
     IdentityProven {
         /// What it proved.
         identity: Identity,
@@ -159,9 +159,13 @@ pub struct Thing {
     /// Since when, or when last.
     #[serde(default)]
     pub connected_at: Option<UnixTime>,
-    /// The credential of the present, or last, connection.
+    /// The credential of the present, or last, connection, where the cloud itself says it.
     #[serde(default)]
     pub connected_principal: Option<String>,
+    /// The credential that the present connection is taken to be by where the cloud does not say it; see
+    /// [`crate::presence`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inferred_principal: Option<String>,
 }
 
 impl Thing {
@@ -190,8 +194,9 @@ pub enum Owner {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Snapshot {
-    /// Whether the maker's import lists it.
-    pub known: bool,
+    /// Whether the maker's import lists it; absent where the cloud has none, which says nothing of the device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known: Option<bool>,
     /// The key that the maker registered for it.
     #[serde(default)]
     pub identity_key_sha256: Option<Fingerprint>,

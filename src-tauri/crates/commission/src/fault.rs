@@ -78,6 +78,9 @@ pub enum Fault {
     /// The proof could not be checked, which says nothing of the device.
     #[error("the device's proof of identity could not be checked: {0}")]
     IdentityUnchecked(String),
+    /// The proof cannot be judged by this laptop's calendar, which is wrong.
+    #[error("this laptop's date is wrong, so that the device's certificate cannot be judged")]
+    LaptopDate,
     /// The maker's import does not list it.
     #[error("the device {0} is not in the maker's list")]
     UnknownDevice(String),
@@ -278,6 +281,7 @@ impl Fault {
             Self::IdentityUnvouched => "identity-unvouched",
             Self::MakerUnknown => "maker-unknown",
             Self::IdentityUnchecked(_) => "identity-unchecked",
+            Self::LaptopDate => "laptop-date",
             Self::UnknownDevice(_) => "unknown-device",
             Self::CloneSuspected(_) => "clone-suspected",
             Self::LabelMismatch { .. } => "label-mismatch",

@@ -31,6 +31,7 @@ pub mod network;
 pub mod organisation;
 pub mod pace;
 pub mod policy;
+pub mod presence;
 pub mod proven;
 pub mod rights;
 pub mod secret;

@@ -298,7 +298,7 @@ impl Doctor<'_> {
         if signed_in {
             match organisation.cloud.preflight().await {
                 Ok(preflight) => {
-                    ahead = Some(preflight.clock_ahead);
+                    ahead = preflight.clock_ahead.or(ahead);
                     findings.extend(cloud_findings(&preflight));
                     findings.extend(examined(organisation.cloud.examine().await));
                 }

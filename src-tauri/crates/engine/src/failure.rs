@@ -227,6 +227,12 @@ fn words(fault: &Fault) -> Words {
             "Try again.",
             Retry,
         ),
+        Fault::LaptopDate => say(
+            "This laptop's date is wrong.",
+            "By it the device's certificate is out of date, which says nothing of the device.",
+            "Set date and time of this laptop, and begin again.",
+            Retry,
+        ),
         Fault::UnknownDevice(serial) => say(
             format!("The maker's list does not have {serial}."),
             "It is too new for the imported list, or not made for your organisation.",

@@ -15,6 +15,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, UnixTime as PkiTime};
 use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{CertificateError, Error as TlsError};
 use sha2::{Digest, Sha256};
 use x509_parser::der_parser::oid;
@@ -31,6 +32,8 @@ const P256: Oid<'static> = oid!(1.2.840.10045.3.1.7);
 const ED25519_KEY: Oid<'static> = oid!(1.3.101.112);
 /// The attribute serialNumber (X.520, 6.2.9).
 const SERIAL_NUMBER: Oid<'static> = oid!(2.5.4.5);
+/// A calendar that shows less is wrong: this was written then (2026-01-01).
+const WRITTEN: UnixTime = UnixTime(1_767_225_600);
 /// Certificates that a device may send; a maker's root, an intermediate or two and the leaf are usual.
 const LONGEST_CHAIN: usize = 6;
 
@@ -43,14 +46,14 @@ pub fn check(
     makers: &[Maker],
     now: UnixTime,
 ) -> Result<ProvenIdentity, IdentityFault> {
-    let (spki, chain) = match &proof.key {
-        DeviceKey::Spki(spki) => (spki.clone(), Vec::new()),
+    let (spki, chain, vouched_by) = match &proof.key {
+        DeviceKey::Spki(spki) => (spki.clone(), Vec::new(), None),
         DeviceKey::Chain(chain) => {
-            let (leaf, issuers) = trusted_path(chain, makers, now)?;
+            let Path { leaf, issuers, maker } = trusted_path(chain, makers, now)?;
             let (_, certificate) = X509Certificate::from_der(&leaf).map_err(unreadable)?;
             same_serial(&certificate, proof.serial.as_str())?;
             let spki = certificate.public_key().raw.to_vec();
-            (spki, iter::once(leaf).chain(issuers).collect())
+            (spki, iter::once(leaf).chain(issuers).collect(), Some(maker))
         }
     };
     verify_signature(&spki, proof)?;
@@ -65,10 +68,6 @@ pub fn check(
         chain: chain.into_iter().map(Der).collect(),
         endorsement_key: proof.endorsement_key.clone().map(Der),
     };
-    let vouched_by = (!keys.chain.is_empty()).then(|| {
-        let names: Vec<&str> = makers.iter().map(|maker| maker.name.as_str()).collect();
-        names.join(", ")
-    });
     Ok(ProvenIdentity {
         identity,
         keys,
@@ -76,13 +75,46 @@ pub fn check(
     })
 }
 
-/// The leaf of a chain that leads to a maker, and the issuers over which it does, without the root. A maker's root
-/// counts whatever its own dates say: the profile decides whom the organisation trusts.
-fn trusted_path(
-    chain: &[Vec<u8>],
+/// [`check`] by this machine's calendar, `laptop`, which may be wrong: a certificate that is out of date by it alone is
+/// not held against the device. `ahead` is how many seconds it is ahead of the cloud's, where the cloud has said what
+/// time it is; else only a date before this program's own shows that it is wrong.
+///
+/// # Errors
+/// As [`check`]; [`IdentityFault::LaptopDate`] where the laptop's date is the trouble.
+pub fn check_here(
+    proof: &IdentityProof,
     makers: &[Maker],
-    now: UnixTime,
-) -> Result<(Vec<u8>, Vec<Vec<u8>>), IdentityFault> {
+    laptop: UnixTime,
+    ahead: Option<i64>,
+) -> Result<ProvenIdentity, IdentityFault> {
+    let here = check(proof, makers, laptop);
+    let out_of_date = Err(IdentityFault::OutOfDate);
+    match ahead {
+        // The cloud's clock decides, and where this one would decide otherwise it has to be set.
+        Some(ahead) => {
+            let there = check(proof, makers, UnixTime(laptop.0.saturating_sub(ahead)));
+            if here == out_of_date && there.is_ok() {
+                return Err(IdentityFault::LaptopDate);
+            }
+            there
+        }
+        None if here == out_of_date && laptop < WRITTEN => Err(IdentityFault::LaptopDate),
+        None => here,
+    }
+}
+
+/// A chain that leads to a maker, without the root.
+struct Path {
+    leaf: Vec<u8>,
+    /// Over which it does.
+    issuers: Vec<Vec<u8>>,
+    /// Its name in the profile.
+    maker: String,
+}
+
+/// The way from a leaf to a maker. A maker's root counts whatever its own dates say: the profile decides whom the
+/// organisation trusts.
+fn trusted_path(chain: &[Vec<u8>], makers: &[Maker], now: UnixTime) -> Result<Path, IdentityFault> {
     let (leaf, rest) = match chain.split_first() {
         Some(split) if chain.len() <= LONGEST_CHAIN => split,
         Some(_) => {
@@ -90,20 +122,7 @@ fn trusted_path(
         }
         None => return Err(IdentityFault::Unreadable("no certificate".to_owned())),
     };
-    let mut roots = RootCertStore::empty();
-    for maker in makers {
-        for root in CertificateDer::pem_slice_iter(maker.root_pem.as_bytes()) {
-            roots.add(root.map_err(unreadable)?).map_err(unreadable)?;
-        }
-    }
-    if roots.is_empty() {
-        return Err(IdentityFault::UntrustedMaker);
-    }
-    // A device towards us is what a TLS client is towards a server, and is checked by the same code.
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
-        .build()
-        .map_err(unreadable)?;
+    let verifier = verifier_of(makers)?;
     let mut issuers: Vec<_> = rest
         .iter()
         .map(|der| CertificateDer::from(der.as_slice()))
@@ -120,8 +139,35 @@ fn trusted_path(
             issuers = fewer;
         }
     }
-    let issuers = issuers.iter().map(|issuer| issuer.to_vec()).collect();
-    Ok((leaf.clone(), issuers))
+    for maker in makers {
+        let alone = std::slice::from_ref(maker);
+        if verifier_of(alone).is_ok_and(|own| own.verify_client_cert(&end, &issuers, now).is_ok()) {
+            return Ok(Path {
+                leaf: leaf.clone(),
+                issuers: issuers.iter().map(|issuer| issuer.to_vec()).collect(),
+                maker: maker.name.clone(),
+            });
+        }
+    }
+    Err(IdentityFault::UntrustedMaker)
+}
+
+/// Checks chains up to any of these makers' roots. A device towards us is what a TLS client is towards a server, and is
+/// checked by the same code.
+fn verifier_of(makers: &[Maker]) -> Result<Arc<dyn ClientCertVerifier>, IdentityFault> {
+    let mut roots = RootCertStore::empty();
+    for maker in makers {
+        for root in CertificateDer::pem_slice_iter(maker.root_pem.as_bytes()) {
+            roots.add(root.map_err(unreadable)?).map_err(unreadable)?;
+        }
+    }
+    if roots.is_empty() {
+        return Err(IdentityFault::UntrustedMaker);
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .build()
+        .map_err(unreadable)
 }
 
 fn fault(error: TlsError) -> IdentityFault {
@@ -269,7 +315,12 @@ mod tests {
             let key = KeyPair::generate_for(algorithm).unwrap();
             let spki = rcgen::PublicKeyData::subject_public_key_info(&key);
             let proof = proof(DeviceKey::Spki(spki.clone()), &key, scheme);
-            let ProvenIdentity { identity, keys, .. } = check(&proof, &[], NOW).unwrap();
+            let ProvenIdentity {
+                identity,
+                keys,
+                vouched_by,
+            } = check(&proof, &[], NOW).unwrap();
+            assert_eq!(vouched_by, None, "nobody says that it is this device's");
             assert_eq!(identity.key_sha256, fingerprint(&key));
             assert_eq!((keys.spki, keys.chain), (Der(spki), vec![]));
             assert_eq!(keys.endorsement_key, Some(Der(vec![0x01, 0x3a])));
@@ -320,8 +371,13 @@ mod tests {
 
     #[test]
     fn a_chain_from_a_trusted_maker_holds_also_over_an_intermediate() {
-        let root = root("Lumen root");
-        assert!(check(&by_chain(&root, &leaf()), &[maker(&root)], NOW).is_ok());
+        let (root, other) = (root("Lumen root"), root("Other root"));
+        let other = Maker {
+            name: "Other".into(),
+            ..maker(&other)
+        };
+        let proven = check(&by_chain(&root, &leaf()), &[other, maker(&root)], NOW).unwrap();
+        assert_eq!(proven.vouched_by.as_deref(), Some("Lumen"));
 
         let intermediate =
             CertifiedIssuer::signed_by(authority("Lumen line 4"), KeyPair::generate().unwrap(), &root)
@@ -400,6 +456,49 @@ mod tests {
                 check(&by_chain(&root, &params), &[maker(&root)], NOW),
                 Err(IdentityFault::OutOfDate)
             );
+        }
+    }
+
+    #[test]
+    fn a_certificate_that_is_out_of_date_by_the_laptops_wrong_date_alone_is_not_held_against_the_device() {
+        const YEAR: i64 = 31_557_600;
+        let root = root("Lumen root");
+        let judge = |params: &CertificateParams, laptop: i64, ahead: Option<i64>| {
+            check_here(
+                &by_chain(&root, params),
+                &[maker(&root)],
+                UnixTime(NOW.0 + laptop),
+                ahead,
+            )
+            .err()
+        };
+        let (sound, mut over) = (leaf(), leaf());
+        over.not_after = date_time_ymd(2025, 6, 1);
+        // (the certificate, the laptop's calendar, how far it is ahead by the cloud's word, the verdict)
+        for (params, laptop, ahead, verdict) in [
+            (&sound, 0, None, None),
+            (&sound, 0, Some(0), None),
+            (&sound, 3 * YEAR, Some(3 * YEAR), None),
+            (
+                &sound,
+                20 * YEAR,
+                Some(20 * YEAR),
+                Some(IdentityFault::LaptopDate),
+            ),
+            (
+                &sound,
+                -20 * YEAR,
+                Some(-20 * YEAR),
+                Some(IdentityFault::LaptopDate),
+            ),
+            (&sound, -20 * YEAR, None, Some(IdentityFault::LaptopDate)),
+            (&sound, 20 * YEAR, None, Some(IdentityFault::OutOfDate)),
+            (&over, 0, None, Some(IdentityFault::OutOfDate)),
+            (&over, 0, Some(0), Some(IdentityFault::OutOfDate)),
+            // Only by the wrong date it would still be valid.
+            (&over, -YEAR, Some(-YEAR), Some(IdentityFault::OutOfDate)),
+        ] {
+            assert_eq!(judge(params, laptop, ahead), verdict, "{laptop} {ahead:?}");
         }
     }
 

@@ -242,8 +242,9 @@ pub struct Preflight {
     pub claim_life: Duration,
     /// The cloud's time.
     pub server_time: UnixTime,
-    /// How far this machine's calendar clock is ahead of the cloud's, in seconds; negative where behind.
-    pub clock_ahead: i64,
+    /// How far this machine's calendar clock is ahead of the cloud's, in seconds; negative where behind, none where the
+    /// cloud does not say what time it is.
+    pub clock_ahead: Option<i64>,
     /// The template's parameters that whoever commissions may give, with the values that are in force.
     pub form: Vec<FormField>,
     /// How devices come to their identity, where they do so by themselves.
@@ -275,6 +276,12 @@ pub trait Cloud: Send + Sync {
     /// # Errors
     /// [`CloudError`].
     async fn preflight(&self) -> Result<Preflight, CloudError>;
+
+    /// How far this machine's calendar clock is ahead of the cloud's, in seconds, as its last answer showed; none where
+    /// none has.
+    fn clock_ahead(&self) -> Option<i64> {
+        None
+    }
 
     /// Looks closer than [`Cloud::preflight`] at what this person may do, and says what is missing, one sentence each.
     /// Changes nothing. A cloud whose preflight tells all has nothing to add.

@@ -70,7 +70,7 @@ async fn watch(
                     return Ok(());
                 }
                 // What the cloud cannot know will not come online however long anybody waits.
-                if !snapshot.known && snapshot.thing.is_none() {
+                if snapshot.known == Some(false) && snapshot.thing.is_none() {
                     return Err(Ended::new(
                         Exit::Usage,
                         "unknown-device",
@@ -87,23 +87,29 @@ async fn watch(
     }
 }
 
+/// Online by its only active credential. A connection that an earlier one or a claim may have made is none of that.
 fn is_well(thing: &Thing) -> bool {
-    thing.connected == Some(true) && thing.active().count() == 1
+    let mut active = thing.active();
+    match (active.next(), active.next()) {
+        (Some(only), None) => thing.is_online_by(&only.id, None),
+        _ => false,
+    }
 }
 
 fn describe(serial: &Serial, snapshot: &Snapshot) -> String {
     let Some(thing) = &snapshot.thing else {
-        let known = if snapshot.known {
-            "in the maker's list"
-        } else {
-            "not in the maker's list"
+        let known = match snapshot.known {
+            Some(true) => ", in the maker's list",
+            Some(false) => ", not in the maker's list",
+            None => "",
         };
-        return format!("{serial}: not registered yet, {known}");
+        return format!("{serial}: not registered yet{known}");
     };
-    let online = match thing.connected {
-        Some(true) => "online",
-        Some(false) => "offline",
-        None => "connection not known",
+    let online = match (thing.connected, thing.online_by()) {
+        (Some(true), Some(id)) => format!("online with {}", words::short(id)),
+        (Some(true), None) => "online, with which credential is not known".to_owned(),
+        (Some(false), _) => "offline".to_owned(),
+        (None, _) => "connection not known".to_owned(),
     };
     let active: Vec<String> = thing
         .active()
@@ -114,4 +120,46 @@ fn describe(serial: &Serial, snapshot: &Snapshot) -> String {
         thing.name,
         active.join(", ")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use commission::evidence::{Principal, PrincipalStatus};
+
+    fn thing(told: Option<&str>, inferred: Option<&str>) -> Thing {
+        let principal = |id: &str, status| Principal {
+            id: id.into(),
+            status,
+        };
+        Thing {
+            name: "FK-1".into(),
+            version: 1,
+            principals: vec![
+                principal("old", PrincipalStatus::Inactive),
+                principal("new", PrincipalStatus::Active),
+            ],
+            connected: Some(true),
+            connected_at: None,
+            connected_principal: told.map(str::to_owned),
+            inferred_principal: inferred.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn a_connection_that_is_not_known_to_be_with_the_active_credential_is_not_enough() {
+        assert!(!is_well(&thing(None, None)));
+        assert!(!is_well(&thing(Some("old"), None)));
+        assert!(!is_well(&thing(Some("claim"), Some("new"))));
+        assert!(is_well(&thing(Some("new"), None)));
+        assert!(is_well(&thing(None, Some("new"))));
+        let mut two = thing(Some("new"), None);
+        for principal in &mut two.principals {
+            principal.status = PrincipalStatus::Active;
+        }
+        assert!(!is_well(&two));
+        let mut offline = thing(Some("new"), None);
+        offline.connected = Some(false);
+        assert!(!is_well(&offline));
+    }
 }

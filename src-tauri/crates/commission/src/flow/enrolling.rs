@@ -256,20 +256,20 @@ fn is_back(before: Option<&Snapshot>, now: &Thing) -> bool {
 fn came_back(before: Option<&Snapshot>, thing: &Thing) -> Option<(String, String)> {
     let mut active = thing.active();
     let only = active.next()?.id.clone();
-    let fits = thing.connected_principal.as_ref() == Some(&only) && active.next().is_none();
+    let fits = thing.online_by() == Some(only.as_str()) && active.next().is_none();
     (is_back(before, thing) && fits).then(|| (thing.name.clone(), only))
 }
 
 /// Credentials that were active before and still are, of a device that came back with one that was not there then.
 fn replaced(before: Option<&Snapshot>, thing: &Thing) -> Option<Vec<String>> {
     let earlier = before.and_then(|before| before.thing.as_ref())?;
-    let was_there = |id: &String| earlier.principals.iter().any(|own| own.id == *id);
-    let new = thing.connected_principal.as_ref().filter(|id| !was_there(id))?;
-    let works = is_back(before, thing) && thing.active().any(|own| own.id == *new);
+    let was_there = |id: &str| earlier.principals.iter().any(|own| own.id == id);
+    let new = thing.online_by().filter(|id| !was_there(id))?;
+    let works = is_back(before, thing) && thing.active().any(|own| own.id == new);
     let mut old = thing
         .active()
         .map(|own| own.id.clone())
-        .filter(was_there)
+        .filter(|id| was_there(id))
         .peekable();
     (works && old.peek().is_some()).then(|| old.collect())
 }

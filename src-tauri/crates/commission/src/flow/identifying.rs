@@ -211,6 +211,7 @@ fn unproven(fault: IdentityFault) -> Fault {
     match fault {
         IdentityFault::UntrustedMaker => Fault::MakerUnknown,
         IdentityFault::Unchecked(why) => Fault::IdentityUnchecked(why),
+        IdentityFault::LaptopDate => Fault::LaptopDate,
         IdentityFault::Signature
         | IdentityFault::Unreadable(_)
         | IdentityFault::OutOfDate
@@ -250,7 +251,7 @@ fn vouch(cx: &Context, snapshot: &Snapshot) -> Result<(), Fault> {
 
 /// Whether this device may be commissioned for this purpose.
 fn permit(cx: &Context, serial: &Serial, snapshot: &Snapshot) -> Result<(), Fault> {
-    if !snapshot.known {
+    if snapshot.known == Some(false) {
         return Err(Fault::UnknownDevice(serial.as_str().into()));
     }
     if snapshot.self_enrolling && cx.plan.purpose == Purpose::Transfer {

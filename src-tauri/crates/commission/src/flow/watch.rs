@@ -104,12 +104,10 @@ impl Watch {
             _ => true,
         };
         let told = self.online.iter().any(|(id, at)| id == principal && in_time(*at));
-        let shown = self.thing.as_ref().is_some_and(|thing| {
-            thing.connected == Some(true)
-                && thing.connected_principal.as_deref() == Some(principal)
-                && thing.connected_at.is_some()
-                && in_time(thing.connected_at)
-        });
+        let shown = self
+            .thing
+            .as_ref()
+            .is_some_and(|thing| thing.connected_at.is_some() && thing.is_online_by(principal, issued_at));
         told || shown
     }
 

@@ -66,6 +66,8 @@ pub struct Broker {
     reads: Pace,
     /// To which claim a thing goes back, learnt from enrolments. The broker allows more under a claim than without.
     origins: Mutex<BTreeMap<String, ClaimId>>,
+    /// How far this machine's calendar is ahead, as the last answer that said the time showed, in seconds.
+    ahead: Mutex<Option<i64>>,
 }
 
 impl Broker {
@@ -96,6 +98,7 @@ impl Broker {
             claims: Pace::new(CLAIM_PACE.0, CLAIM_PACE.1),
             reads: Pace::new(READ_PACE.0, READ_PACE.1),
             origins: Mutex::default(),
+            ahead: Mutex::default(),
         })
     }
 
@@ -182,10 +185,15 @@ impl Broker {
         let request = request
             .body(body.map(Value::to_string).unwrap_or_default().into_bytes())
             .map_err(|error| CloudError::Nonsense(error.to_string()))?;
-        self.exchange
+        let answer = self
+            .exchange
             .exchange(request, time)
             .await
-            .map_err(|error| CloudError::Unreachable(error.to_string()))
+            .map_err(|error| CloudError::Unreachable(error.to_string()))?;
+        if let Some(ahead) = answer.clock_ahead {
+            *self.ahead.lock().unwrap_or_else(PoisonError::into_inner) = Some(ahead);
+        }
+        Ok(answer)
     }
 
     fn origins(&self) -> std::sync::MutexGuard<'_, BTreeMap<String, ClaimId>> {
@@ -211,11 +219,15 @@ impl Cloud for Broker {
             server_time: answer.server_time.unwrap_or(told.server_time),
             clock_ahead: answer
                 .clock_ahead
-                .unwrap_or_else(|| self.clock.unix().0.saturating_sub(told.server_time.0)),
+                .or_else(|| Some(self.clock.unix().0.saturating_sub(told.server_time.0))),
             form: Vec::new(),
             way: None,
             remarks: Vec::new(),
         })
+    }
+
+    fn clock_ahead(&self) -> Option<i64> {
+        *self.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn snapshot(&self, serial: &Serial, _: &BTreeMap<String, String>) -> Result<Snapshot, CloudError> {

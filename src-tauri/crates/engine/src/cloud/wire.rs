@@ -92,7 +92,7 @@ impl DeviceAnswer {
             return Err(format!("asked for {asked}, it answers for {}", self.serial));
         }
         Ok(Snapshot {
-            known: self.known,
+            known: Some(self.known),
             identity_key_sha256: self.identity_key_sha256,
             min_firmware: self.min_firmware,
             owner: self.owner,
@@ -126,8 +126,14 @@ impl From<ThingAnswer> for Thing {
             version: answer.version,
             principals: answer.principals,
             connected: Some(answer.connected),
-            connected_at: answer.connected_at.or(answer.last_connected_at),
-            connected_principal: answer.connected_principal,
+            // When it was connected last says nothing of the connection that stands.
+            connected_at: if answer.connected {
+                answer.connected_at
+            } else {
+                answer.connected_at.or(answer.last_connected_at)
+            },
+            connected_principal: answer.connected_principal.filter(|id| !id.is_empty()),
+            inferred_principal: None,
         }
     }
 }

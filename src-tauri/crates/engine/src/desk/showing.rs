@@ -244,7 +244,7 @@ impl Worker {
                 name: Some(preflight.cloud.clone()),
                 template: Some(preflight.template.name.clone()).filter(|name| !name.is_empty()),
                 claim_seconds: u32::try_from(preflight.claim_life.as_secs()).ok(),
-                clock_ahead: Some(preflight.clock_ahead),
+                clock_ahead: preflight.clock_ahead,
                 form: preflight.form.clone(),
                 given: self.given.clone(),
                 way: preflight.way,

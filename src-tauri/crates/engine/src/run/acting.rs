@@ -39,9 +39,12 @@ impl Driver {
             Action::Gatt(op) => self.gatt(job, call, op),
             Action::CheckIdentity(proof) => {
                 let (makers, now) = (self.parts.makers.clone(), self.parts.clock.unix());
+                let ahead = self.parts.cloud.clock_ahead();
                 self.later(job, call, async move {
-                    let checked =
-                        tokio::task::spawn_blocking(move || identity::check(&proof, &makers, now)).await;
+                    let checked = tokio::task::spawn_blocking(move || {
+                        identity::check_here(&proof, &makers, now, ahead)
+                    })
+                    .await;
                     Ended::IdentityChecked(checked.unwrap_or_else(|error| {
                         Err(commission::device::IdentityFault::Unchecked(error.to_string()))
                     }))

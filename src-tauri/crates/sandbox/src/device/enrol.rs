@@ -68,6 +68,9 @@ pub struct Habits {
     pub telemetry: Duration,
     /// Whether it asks for a topic first that no claim may have, as a firmware with a mistake in it does.
     pub oversteps: bool,
+    /// How long it stays on the claim's session after registering, on which it calls itself as its thing is called
+    /// already; none where it does neither, as it should.
+    pub stays_on_claim: Option<Duration>,
 }
 
 /// The payload format of the provisioning topics.
@@ -287,8 +290,13 @@ async fn attempt(
     pending: &mut Option<Pending>,
     progress: &watch::Sender<Enrol>,
 ) -> Result<Permanent, Trouble> {
-    // Never the name that it will have: one client id may connect only once a second.
-    let client_id = format!("{}-claim-{tries}", habits.serial);
+    // Never the name that it will have: one client id may connect only once a second, and the cloud would count the
+    // claim's session for the device's own.
+    let client_id = if habits.stays_on_claim.is_some() {
+        habits.serial.to_string()
+    } else {
+        format!("{}-claim-{tries}", habits.serial)
+    };
     let (version, keep_alive) = (habits.version, habits.keep_alive);
     let mut session = Session::open(
         version,
@@ -319,12 +327,17 @@ async fn attempt(
     };
     credential.asked = true;
     let registered: Registered = ask(&mut session, habits.format, &topic, &request).await?;
-    session.close().await;
-
-    progress.send_replace(Enrol::Registered {
+    let done = Enrol::Registered {
         thing: registered.thing_name.clone(),
         principal: credential.certificate_id.clone(),
-    });
+    };
+    if let Some(span) = habits.stays_on_claim {
+        progress.send_replace(done.clone());
+        // The cloud may end it sooner.
+        let _ = session.idle(span).await;
+    }
+    session.close().await;
+    progress.send_replace(done);
     Ok(credential.become_permanent(order, habits, registered))
 }
 

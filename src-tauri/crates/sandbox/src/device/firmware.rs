@@ -195,6 +195,7 @@ impl Firmware {
             keep_alive: KEEP_ALIVE,
             telemetry: spec.enrol.telemetry,
             oversteps: spec.enrol.oversteps,
+            stays_on_claim: spec.enrol.stays_on_claim,
         };
         let own_claim = kept.made_with.as_ref().and_then(|made| own_claim(&spec, made));
         let core = Core {

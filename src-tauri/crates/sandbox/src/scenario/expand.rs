@@ -281,6 +281,7 @@ impl Row<'_> {
                 key: form.key.unwrap_or_default(),
                 telemetry: millis(self.file.times.telemetry_ms, 30_000),
                 oversteps: form.oversteps.unwrap_or(false),
+                stays_on_claim: form.stays_on_claim_ms.map(Duration::from_millis),
             },
             faults: FirmwareFaults {
                 empty_scans: form.empty_scans.unwrap_or(0),

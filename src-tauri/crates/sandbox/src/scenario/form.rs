@@ -173,6 +173,7 @@ device! {
     payload: Format,
     key: KeyMaker,
     oversteps: bool,
+    stays_on_claim_ms: u64,
     // what goes wrong in it
     empty_scans: u32,
     delay: Vec<Delay>,

@@ -98,6 +98,8 @@ pub struct EnrolSpec {
     pub telemetry: Duration,
     /// Whether it asks for a topic that no claim may have.
     pub oversteps: bool,
+    /// How long it stays on its claim's session, which then has the thing's name; none where it does neither.
+    pub stays_on_claim: Option<Duration>,
 }
 
 /// How a device is provisioned over Bluetooth.

@@ -111,6 +111,45 @@ async fn devices_enrol_in_both_versions_and_both_encodings_and_are_seen_online()
 }
 
 #[tokio::test]
+async fn who_is_connected_is_counted_by_the_clients_name_whoevers_certificate_it_came_with() {
+    let (cloud, _, anna) = site(&["FK-1"]).await;
+    let claim = anna.claim("FK-1", "new").await;
+    let mut device = Device::connect(&cloud, Version::V5, "FK-1", &Keys::of_claim(&claim))
+        .await
+        .ok()
+        .unwrap();
+    let created = device.create().await.unwrap();
+    let (token, id) = (&created["certificateOwnershipToken"], &created["certificateId"]);
+    device.register(token, "FK-1").await.unwrap();
+
+    let watched = anna.watch(&claim, "registered").await;
+    assert!(!kinds(&watched).contains(&"online"), "{watched}");
+    let registry = cloud.registry().inspect();
+    let of_claim = &registry.claims[0].certificate_id;
+    let thing = &watched["thing"];
+    assert_eq!(
+        (&thing["connected"], &thing["connectedPrincipal"]),
+        (&json!(true), &json!(of_claim))
+    );
+    assert_eq!(registry.things[0].connected.as_ref(), Some(of_claim));
+
+    // Its own certificate under the same name takes over.
+    let keys = Keys {
+        certificate: created["certificatePem"].as_str().unwrap().into(),
+        key: created["privateKey"].as_str().unwrap().into(),
+    };
+    let _own = Device::connect(&cloud, Version::V5, "FK-1", &keys)
+        .await
+        .ok()
+        .unwrap();
+    let watched = anna.watch(&claim, "online").await;
+    assert_eq!(&watched["thing"]["connectedPrincipal"], id);
+    assert!(matches!(device.next().await, Seen::Goodbye(_) | Seen::Closed(_)));
+    let registry = cloud.registry().inspect();
+    assert_eq!(registry.things[0].connected.as_deref(), id.as_str());
+}
+
+#[tokio::test]
 async fn an_answer_that_nobody_subscribed_to_is_lost() {
     let (cloud, _, anna) = site(&["FK-1"]).await;
     let claim = anna.claim("FK-1", "new").await;

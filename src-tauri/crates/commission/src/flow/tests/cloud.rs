@@ -255,7 +255,7 @@ impl Site {
             Action::Snapshot { serial, .. } => {
                 let snapshot = self.cloud.snapshots.get(&serial).cloned();
                 let mut snapshot = snapshot.unwrap_or(Snapshot {
-                    known: false,
+                    known: Some(false),
                     identity_key_sha256: None,
                     min_firmware: None,
                     owner: Owner::None,
@@ -395,6 +395,7 @@ pub(super) fn bare(name: &str) -> Thing {
         connected: Some(false),
         connected_at: None,
         connected_principal: None,
+        inferred_principal: None,
     }
 }
 

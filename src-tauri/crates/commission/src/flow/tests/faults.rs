@@ -255,6 +255,7 @@ fn a_device_that_may_not_be_commissioned_gets_no_claim() {
         connected: Some(false),
         connected_at: None,
         connected_principal: None,
+        inferred_principal: None,
     };
     let name = || "FK-0001".to_string();
     let old_firmware = Fault::FirmwareTooOld {
@@ -263,7 +264,7 @@ fn a_device_that_may_not_be_commissioned_gets_no_claim() {
     };
     let table: Vec<(Spoil<Snapshot>, Option<Thing>, Fault)> = vec![
         (
-            |snapshot| snapshot.known = false,
+            |snapshot| snapshot.known = Some(false),
             None,
             Fault::UnknownDevice(name()),
         ),
@@ -291,7 +292,7 @@ fn a_device_that_may_not_be_commissioned_gets_no_claim() {
     for (spoil, thing, fault) in table {
         let (mut site, plan, device) = Site::one();
         let mut snapshot = Snapshot {
-            known: true,
+            known: Some(true),
             identity_key_sha256: Some(device.key),
             min_firmware: None,
             owner: Owner::None,
@@ -332,6 +333,7 @@ fn a_maker_that_nobody_named_and_a_check_that_did_not_end_are_not_held_against_t
     for (check, fault) in [
         (IdentityFault::UntrustedMaker, Fault::MakerUnknown),
         (IdentityFault::Unchecked(why()), Fault::IdentityUnchecked(why())),
+        (IdentityFault::LaptopDate, Fault::LaptopDate),
     ] {
         let (mut site, plan, device) = Site::one();
         site.start(plan, device);

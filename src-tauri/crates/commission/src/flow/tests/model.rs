@@ -245,6 +245,7 @@ fn enter(site: &mut Site, number: u64, story: &Story) -> Plan {
             connected: Some(true),
             connected_at: None,
             connected_principal: Some("old".into()),
+            inferred_principal: None,
         };
         site.cloud.things.insert(name, thing);
     }

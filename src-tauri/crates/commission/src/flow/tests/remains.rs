@@ -74,7 +74,7 @@ fn snapshot() -> Step {
     };
     Step::Snapshot {
         snapshot: Snapshot {
-            known: true,
+            known: Some(true),
             identity_key_sha256: None,
             min_firmware: None,
             owner: Owner::Us,
@@ -88,6 +88,7 @@ fn snapshot() -> Step {
                 connected: None,
                 connected_at: None,
                 connected_principal: None,
+                inferred_principal: None,
             }),
             self_enrolling: false,
         },
@@ -97,7 +98,7 @@ fn snapshot() -> Step {
 fn snapshot_of(active: &str) -> Step {
     Step::Snapshot {
         snapshot: Snapshot {
-            known: true,
+            known: Some(true),
             identity_key_sha256: None,
             min_firmware: None,
             owner: Owner::Us,
@@ -111,6 +112,7 @@ fn snapshot_of(active: &str) -> Step {
                 connected: None,
                 connected_at: None,
                 connected_principal: None,
+                inferred_principal: None,
             }),
             self_enrolling: false,
         },

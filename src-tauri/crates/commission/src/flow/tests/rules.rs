@@ -35,6 +35,7 @@ fn thing_with(principal: &str) -> Thing {
         connected: Some(false),
         connected_at: Some(UnixTime(1_600_000_000)),
         connected_principal: None,
+        inferred_principal: None,
     }
 }
 

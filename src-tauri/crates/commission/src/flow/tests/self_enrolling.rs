@@ -15,7 +15,7 @@ fn site() -> (Site, Plan, Device) {
     let (mut site, plan, mut device) = Site::one();
     device.auto_stop = true;
     let snapshot = Snapshot {
-        known: true,
+        known: Some(true),
         identity_key_sha256: Some(device.key),
         min_firmware: None,
         owner: Owner::None,
@@ -43,6 +43,7 @@ fn registers(site: &mut Site, online: bool) {
             connected: Some(false),
             connected_at: None,
             connected_principal: None,
+            inferred_principal: None,
         });
     if online && thing.connected != Some(true) {
         thing.connected = Some(true);

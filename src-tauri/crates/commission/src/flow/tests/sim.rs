@@ -159,7 +159,7 @@ impl Site {
             .snapshots
             .entry(device.serial.clone())
             .or_insert_with(|| Snapshot {
-                known: true,
+                known: Some(true),
                 identity_key_sha256: Some(device.key),
                 min_firmware: Some(Firmware("1.2".into())),
                 owner: Owner::None,

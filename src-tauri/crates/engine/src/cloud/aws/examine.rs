@@ -57,7 +57,7 @@ impl AwsIot {
             .person()
             .is_some_and(|person| person.roles.iter().any(|role| role == super::SUPPORT));
         let mut missing = Vec::new();
-        let mut sources = Vec::new();
+        let (mut index, mut data_plane) = (false, false);
         for operation in Operation::ALL.iter().copied() {
             if operation.role() == Role::Registrar || (operation.role() == Role::Support && !supports) {
                 continue;
@@ -67,13 +67,21 @@ impl AwsIot {
             };
             let may = self.may(operation, method, target).await?;
             match operation {
-                // One of the two does.
-                Operation::GetThingConnectivityData | Operation::GetConnection => sources.push(may),
+                // With neither nothing is seen, with the index alone not whose a connection is.
+                Operation::GetThingConnectivityData => index = may,
+                Operation::GetConnection => data_plane = may,
                 _ if may => {}
                 _ => missing.push(format!("The role does not allow {}.", operation.action())),
             }
         }
-        if !sources.contains(&true) {
+        if index && !data_plane {
+            missing.push(format!(
+                "The role does not allow {}, or the region does not have it: a device is shown as registered, not yet \
+                 seen online, until it has connected again two minutes after it was registered.",
+                Operation::GetConnection.action()
+            ));
+        }
+        if !index && !data_plane {
             missing.push(format!(
                 "The role allows neither {} nor {}, or the account has neither: a device will be shown as registered, \
                  not yet seen online.",

@@ -8,7 +8,9 @@
 //! AWS says no with, `keys` how a sign-in becomes AWS keys, `template` what can be known before a claim is spent,
 //! `claim` the claim, [`bulk`] the registration of many devices at once, `watch` what a look at the registry proves, [`policy`] what an account has to allow.
 //!
-//! **What differs from a broker.** There is no maker's list, so every device is known and the template's hook decides.
+//! **What differs from a broker.** There is no maker's list, so nothing is said of whether a device is known, and the
+//! template's hook decides. AWS does not say with which certificate a device is connected; [`commission::presence`] says what
+//! may be inferred.
 //! Claims cannot be undone: they die by themselves within five minutes, and undoing one means forgetting it. Issuing
 //! is not idempotent at AWS, so a claim is remembered here, in memory, by the key of its request. Nothing is released:
 //! a device belongs to the fleet once it is registered, and what is checked is that one credential of it is active.
@@ -47,6 +49,7 @@ use commission::claim::{Claim, ClaimForm, ClaimId, ClaimRequest, CleanupHandle, 
 use commission::device::Serial;
 use commission::evidence::{Observation, Owner, Snapshot, Thing};
 use commission::fault::CloudError;
+use commission::presence::{By, Looks};
 use commission::time::Moment;
 use url::Url;
 use uuid::Uuid;
@@ -101,6 +104,8 @@ struct Seen {
     before: BTreeMap<ClaimId, BTreeSet<String>>,
     /// When each claim was looked at last.
     looked: BTreeMap<ClaimId, Moment>,
+    /// What looks at each thing showed.
+    looks: BTreeMap<String, Looks>,
 }
 
 #[derive(Clone, Default)]
@@ -196,17 +201,21 @@ impl AwsIot {
         const OFFLINE: Online = Online {
             connected: false,
             at: None,
+            by: By::Untold,
         };
         let by_index = self.registry.by_index(thing).await;
-        if let Ok(Told::Online(online)) = by_index {
-            return Some(online);
+        if let Ok(Told::Online(online)) = &by_index
+            && !online.connected
+        {
+            return Some(online.clone());
         }
+        // It alone says whether a connection is with a certificate of the thing.
         let by_data_plane = match self.data_plane().await {
             Ok(base) => self.registry.by_data_plane(thing, &base).await,
             Err(error) => Err(error),
         };
         match (by_index, by_data_plane) {
-            (_, Ok(Told::Online(online))) => Some(online),
+            (_, Ok(Told::Online(online))) | (Ok(Told::Online(online)), _) => Some(online),
             (Ok(Told::Nothing), _) | (_, Ok(Told::Nothing)) => Some(OFFLINE),
             (by_index, by_data_plane) => {
                 tracing::debug!(
@@ -279,12 +288,16 @@ impl AwsIot {
             certificates.extend(self.registry.certificate(id).await?);
         }
         let online = self.online(thing).await;
-        let look = Look {
-            thing: thing.to_owned(),
-            version: told.version,
-            certificates,
-            online,
+        let now = self.wire.now();
+        let mut look = {
+            let mut seen = self.seen();
+            let looks = seen.looks.entry(thing.to_owned()).or_default();
+            Look::new(thing, told.version, certificates, online, looks, now)
         };
+        // A certificate that came in between may be the one.
+        if look.whose.is_some() && self.registry.principals(thing).await?.as_deref() != Some(listed) {
+            look.whose = None;
+        }
         Ok(Some((look, told.attributes)))
     }
 
@@ -370,7 +383,7 @@ impl AwsIot {
                     certificates: certificates.collect(),
                     attributes,
                 };
-                (known, Some(watch::thing(&look, None)))
+                (known, Some(watch::thing(&look)))
             }
         };
         self.seen().devices.insert(serial.clone(), known);
@@ -451,7 +464,7 @@ impl Cloud for AwsIot {
             endpoint,
             claim_life: LIFE,
             server_time: self.wire.now(),
-            clock_ahead: self.wire.ahead().unwrap_or(0),
+            clock_ahead: self.wire.ahead(),
             form: match plan {
                 Some(plan) if strategy == Strategy::TrustedUser => {
                     plan.form(&self.settings.parameters, &self.settings.supplied_parameters)
@@ -461,6 +474,10 @@ impl Cloud for AwsIot {
             way: way(strategy),
             remarks,
         })
+    }
+
+    fn clock_ahead(&self) -> Option<i64> {
+        self.wire.ahead()
     }
 
     async fn examine(&self) -> Result<Vec<String>, CloudError> {
@@ -493,8 +510,8 @@ impl Cloud for AwsIot {
     ) -> Result<Snapshot, CloudError> {
         let thing = self.known(serial, parameters).await?;
         Ok(Snapshot {
-            // AWS IoT has no maker's list; the hook decides when the device registers.
-            known: true,
+            // AWS IoT has no maker's list, and says nothing; the hook decides when the device registers.
+            known: None,
             identity_key_sha256: None,
             min_firmware: None,
             owner: if thing.is_some() { Owner::Us } else { Owner::None },
@@ -594,7 +611,7 @@ impl Cloud for AwsIot {
             evidence,
             next,
             claim_over: over,
-            thing: Some(watch::thing(&look, Some((&name, &before)))),
+            thing: Some(watch::thing(&look)),
         })
     }
 
@@ -628,7 +645,7 @@ impl Cloud for AwsIot {
             .look(thing)
             .await?
             .ok_or_else(|| gone("thing-not-found", thing))?;
-        Ok(watch::thing(&look, None))
+        Ok(watch::thing(&look))
     }
 
     async fn release(&self, thing: &str, _: &ClaimId) -> Result<(), CloudError> {
@@ -636,7 +653,7 @@ impl Cloud for AwsIot {
             code: "thing-not-found".into(),
             message: format!("{thing} is not registered"),
         })?;
-        match watch::thing(&look, None).active().count() {
+        match watch::thing(&look).active().count() {
             1 => Ok(()),
             active => Err(CloudError::Refused {
                 code: "not-verified".into(),

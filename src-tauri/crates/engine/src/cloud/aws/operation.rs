@@ -126,7 +126,7 @@ operations! {
     DescribeCertificate: Iot, "iot", Certificate, Installer;
     /// Asks whether a device is online, where fleet indexing knows that.
     GetThingConnectivityData: Iot, "iot", Thing, Installer;
-    /// Asks the same of the data plane, which needs no index.
+    /// Asks the same of the data plane, which says whether the client has a certificate of the thing, and needs no index.
     GetConnection: IotData, "iot", Client, Installer;
     /// Switches an earlier certificate off.
     UpdateCertificate: Iot, "iot", Certificate, Support;

@@ -7,6 +7,7 @@ use ::http::Method;
 use commission::claim::Endpoint;
 use commission::evidence::PrincipalStatus;
 use commission::fault::CloudError;
+use commission::presence::{By, Connection};
 use commission::time::UnixTime;
 use serde::Deserialize;
 use url::Url;
@@ -20,7 +21,7 @@ use super::wire::{Trouble, content, escaped};
 use crate::cloud::http::Answer;
 use crate::settings::HostPort;
 
-/// A thing has a handful of certificates; who has more pages than this is not followed further.
+/// A thing has a handful of certificates. A list with more pages than this is an error: what is read of it proves nothing.
 const MOST_PAGES: usize = 10;
 
 /// The registry of one account and region.
@@ -55,18 +56,32 @@ pub(super) struct Certificate {
     pub(super) id: String,
     pub(super) status: PrincipalStatus,
     pub(super) created: Option<UnixTime>,
+    /// When it was changed last: an active one is active since then at the latest.
+    pub(super) changed: Option<UnixTime>,
 }
 
 /// Whether a device is online.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Online {
     pub(super) connected: bool,
     /// Since when, or when last.
     pub(super) at: Option<UnixTime>,
+    /// By what it is connected.
+    pub(super) by: By,
+}
+
+impl Online {
+    /// The connection that stands.
+    pub(super) fn connection(&self) -> Option<Connection> {
+        self.connected.then(|| Connection {
+            since: self.at,
+            by: self.by.clone(),
+        })
+    }
 }
 
 /// What a source says of a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Told {
     Online(Online),
     /// It knows of none; an index may lag.
@@ -94,6 +109,8 @@ struct Description {
     status: PrincipalStatus,
     #[serde(default)]
     creation_date: Option<Stamp>,
+    #[serde(default)]
+    last_modified_date: Option<Stamp>,
 }
 
 #[derive(Deserialize)]
@@ -106,18 +123,30 @@ struct ConnectionAnswer {
     connected_since: Option<Stamp>,
     #[serde(default)]
     disconnected_since: Option<Stamp>,
+    #[serde(default)]
+    thing_name: Option<String>,
 }
 
-impl From<ConnectionAnswer> for Online {
-    fn from(answer: ConnectionAnswer) -> Self {
-        let own = if answer.connected {
-            answer.connected_since
+impl ConnectionAnswer {
+    fn online(self, by: By) -> Online {
+        let own = if self.connected {
+            self.connected_since
         } else {
-            answer.disconnected_since
+            self.disconnected_since
         };
-        Self {
-            connected: answer.connected,
-            at: own.or(answer.timestamp).map(|Stamp(at)| at),
+        Online {
+            connected: self.connected,
+            at: own.or(self.timestamp).map(|Stamp(at)| at),
+            by,
+        }
+    }
+
+    /// The data plane names the thing that the client's certificate belongs to, and none for a claim's.
+    fn whose(&self, thing: &str) -> By {
+        match self.thing_name.as_deref().filter(|name| !name.is_empty()) {
+            Some(name) if name == thing => By::OneOfItsOwn,
+            Some(_) => By::Foreign,
+            None => By::Untold,
         }
     }
 }
@@ -180,7 +209,10 @@ impl Registry {
         answer.map(|answer| content(operation, &answer)).transpose()
     }
 
-    /// The certificates of a thing by name; none where there is no such thing.
+    /// All certificates of a thing by name; none where there is no such thing.
+    ///
+    /// # Errors
+    /// [`CloudError`], also where the list has no end.
     pub(super) async fn principals(&self, thing: &str) -> Result<Option<Vec<String>>, CloudError> {
         let operation = Operation::ListThingPrincipals;
         let path = format!("/things/{}/principals", escaped(thing));
@@ -195,10 +227,12 @@ impl Registry {
             found.extend(certificates.map(|(_, id)| id.to_owned()));
             match page.next.filter(|next| !next.is_empty()) {
                 Some(next) => target = format!("{path}?nextToken={}", escaped(&next)),
-                None => break,
+                None => return Ok(Some(found)),
             }
         }
-        Ok(Some(found))
+        Err(CloudError::Nonsense(format!(
+            "the list of certificates of {thing} does not end after {MOST_PAGES} pages"
+        )))
     }
 
     /// None where there is no such certificate, or none any more.
@@ -215,6 +249,7 @@ impl Registry {
             id: id.to_owned(),
             status: told.status,
             created: told.creation_date.map(|Stamp(at)| at),
+            changed: told.last_modified_date.map(|Stamp(at)| at),
         }))
     }
 
@@ -226,8 +261,8 @@ impl Registry {
         Ok(())
     }
 
-    /// Whether the thing is online, by the fleet's index. A client is taken to be called as its thing is, as AWS itself
-    /// does for the index.
+    /// Whether the thing is online, by the fleet's index. It counts the client that is called as the thing is, whoever's
+    /// certificate that came with.
     pub(super) async fn by_index(&self, thing: &str) -> Result<Told, CloudError> {
         if !self.sources().index {
             return Ok(Told::NoSource);
@@ -239,17 +274,22 @@ impl Registry {
             Method::POST,
             target,
         );
-        told(asked.await, || self.change(|sources| sources.index = false))
+        let online = asked.await.map(|answer| answer.online(By::Untold));
+        told(online, || self.change(|sources| sources.index = false))
     }
 
-    /// Whether the thing is online, by the data plane, which answers at `base`.
+    /// Whether the thing is online, by the data plane, which answers at `base`, and whether by a certificate of its own.
     pub(super) async fn by_data_plane(&self, thing: &str, base: &Url) -> Result<Told, CloudError> {
         if !self.sources().data {
             return Ok(Told::NoSource);
         }
         let target = format!("/connections/{}", escaped(thing));
         let asked = self.connection(Operation::GetConnection, base, Method::GET, target);
-        told(asked.await, || self.change(|sources| sources.data = false))
+        let online = asked.await.map(|answer| {
+            let by = answer.whose(thing);
+            answer.online(by)
+        });
+        told(online, || self.change(|sources| sources.data = false))
     }
 
     async fn connection(
@@ -258,15 +298,14 @@ impl Registry {
         base: &Url,
         method: Method,
         target: String,
-    ) -> Result<Online, Trouble> {
+    ) -> Result<ConnectionAnswer, Trouble> {
         let call = Call {
             operation,
             base,
             method,
             target,
         };
-        let answer: ConnectionAnswer = content(operation, &self.client.call(&call).await?)?;
-        Ok(answer.into())
+        Ok(content(operation, &self.client.call(&call).await?)?)
     }
 
     async fn ask(&self, operation: Operation, method: Method, target: String) -> Result<Answer, Trouble> {

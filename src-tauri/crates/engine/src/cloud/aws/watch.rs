@@ -1,17 +1,16 @@
 //! What a look at the registry proves of an enrolment.
 //!
 //! A device is enrolled by our claim when its thing has a certificate that was not there before and was made after
-//! the claim was; registered when that certificate is ACTIVE; seen online when the device connected after that
-//! certificate was made. The registry has no events, so each fact has a number that it gets at every look, and whoever
+//! the claim was; registered when that certificate is ACTIVE; seen online when the device is connected and the
+//! connection can only be with that certificate. The registry has no events, so each fact has a number that it gets at every look, and whoever
 //! saw it before is not told again; that holds across a restart, too.
 //!
-//! **What it cannot show.** AWS does not say with which certificate a device is connected. A connection that began
-//! after the new certificate was made is taken for one with it, which is wrong only for a device that came back with
-//! an older one in the meantime; once the older ones are off, nothing else can be meant.
+//! Whose a connection is says [`commission::presence`], for AWS tells at most that it is one of the thing's own.
 
 use std::collections::BTreeSet;
 
 use commission::evidence::{Evidence, Fact, Principal, PrincipalStatus, Source, Thing};
+use commission::presence::{Credential, Looks, Whose, whose};
 use commission::time::UnixTime;
 
 use super::claim::ClaimName;
@@ -33,6 +32,44 @@ pub(super) struct Look {
     pub(super) certificates: Vec<Certificate>,
     /// None where AWS cannot be asked.
     pub(super) online: Option<Online>,
+    /// Whose the connection is, where that can be told.
+    pub(super) whose: Option<Whose>,
+}
+
+impl Look {
+    /// A look made at `now` by AWS's clock, with what earlier ones showed.
+    pub(super) fn new(
+        thing: &str,
+        version: u64,
+        certificates: Vec<Certificate>,
+        online: Option<Online>,
+        looks: &mut Looks,
+        now: UnixTime,
+    ) -> Self {
+        let credentials: Vec<Credential<'_>> = certificates.iter().map(credential).collect();
+        let connection = online.as_ref().and_then(Online::connection);
+        // That a source knows of no connection yet is no word that there is none.
+        let told = online
+            .as_ref()
+            .is_some_and(|online| online.connected || online.at.is_some());
+        looks.take(now, &credentials, connection.as_ref(), told);
+        let whose = connection.and_then(|connection| whose(&connection, &credentials, looks));
+        Self {
+            thing: thing.to_owned(),
+            version,
+            certificates,
+            online,
+            whose,
+        }
+    }
+}
+
+fn credential(certificate: &Certificate) -> Credential<'_> {
+    Credential {
+        id: &certificate.id,
+        status: certificate.status,
+        active_since: certificate.changed,
+    }
 }
 
 /// Which certificates were there before the claim; none after a restart, when their age alone decides.
@@ -59,13 +96,11 @@ pub(super) fn may_be_fresh(id: &str, before: &Before) -> bool {
     before.as_ref().is_none_or(|before| !before.contains(id))
 }
 
-/// When the device connected with this certificate, as far as can be told; none where it did not.
-fn online_with(certificate: &Certificate, look: &Look, claim: &ClaimName) -> Option<UnixTime> {
-    let at = look.online.filter(|online| online.connected)?.at?;
-    let since = certificate
-        .created
-        .map_or(claim.issued_at, |made| made.max(claim.issued_at));
-    (certificate.status == PrincipalStatus::Active && at >= since).then_some(at)
+/// When the device connected with this certificate; none where it did not, or nobody can tell.
+fn online_with(certificate: &Certificate, look: &Look) -> Option<Option<UnixTime>> {
+    let whose = look.whose.as_ref()?;
+    let since = look.online.as_ref().and_then(|online| online.at);
+    (whose.credential() == certificate.id).then_some(since)
 }
 
 /// What is new after the fact numbered `after`, and the number of the last.
@@ -88,8 +123,8 @@ pub(super) fn news(look: &Look, claim: &ClaimName, before: &Before, after: u64) 
             };
             facts.push((registered, certificate.created));
         }
-        if let Some(at) = online_with(certificate, look, claim) {
-            facts.push((Fact::SeenOnline { thing, principal }, Some(at)));
+        if let Some(at) = online_with(certificate, look) {
+            facts.push((Fact::SeenOnline { thing, principal }, at));
         }
         for (number, (fact, at)) in (first + 1..).zip(facts) {
             if number > after {
@@ -112,20 +147,14 @@ pub(super) fn is_over(look: Option<&Look>, claim: &ClaimName, before: &Before, n
         && look.is_none_or(|look| fresh(look, claim, before).is_empty())
 }
 
-/// The registration as it stands. `claim` tells which certificate a connection is taken to be with.
-pub(super) fn thing(look: &Look, claim: Option<(&ClaimName, &Before)>) -> Thing {
-    let connected = look.online.map(|online| online.connected);
-    let fresh = claim.and_then(|(claim, before)| {
-        let mut fresh = fresh(look, claim, before).into_iter().rev();
-        fresh.find(|certificate| online_with(certificate, look, claim).is_some())
-    });
-    let mut active = look
-        .certificates
-        .iter()
-        .filter(|certificate| certificate.status == PrincipalStatus::Active);
-    // The only one that may connect.
-    let only = active.next().filter(|_| active.next().is_none());
-    let newest = newest(look).filter(|_| claim.is_none());
+/// The registration as it stands.
+pub(super) fn thing(look: &Look) -> Thing {
+    let online = look.online.as_ref();
+    let (told, inferred) = match &look.whose {
+        Some(Whose::Told(id)) => (Some(id.clone()), None),
+        Some(Whose::Inferred(id)) => (None, Some(id.clone())),
+        None => (None, None),
+    };
     Thing {
         name: look.thing.clone(),
         version: look.version,
@@ -137,33 +166,18 @@ pub(super) fn thing(look: &Look, claim: Option<(&ClaimName, &Before)>) -> Thing 
                 status: certificate.status,
             })
             .collect(),
-        connected,
-        connected_at: look.online.and_then(|online| online.at),
-        connected_principal: fresh
-            .or(only)
-            .or(newest)
-            .filter(|_| connected == Some(true))
-            .map(|certificate| certificate.id.clone()),
+        connected: online.map(|online| online.connected),
+        connected_at: online.and_then(|online| online.at),
+        connected_principal: told,
+        inferred_principal: inferred,
     }
-}
-
-/// The newest of several active certificates, where the device connected after it was made: one that enrols itself got it
-/// in place of the others.
-fn newest(look: &Look) -> Option<&Certificate> {
-    let at = look.online.filter(|online| online.connected)?.at?;
-    let is_active = |certificate: &&Certificate| certificate.status == PrincipalStatus::Active;
-    let active = look.certificates.iter().filter(is_active);
-    let newest = active.clone().max_by_key(|certificate| certificate.created)?;
-    let made = newest.created?;
-    let older = |other: &Certificate| other.id == newest.id || other.created.is_some_and(|at| at < made);
-    let alone = active.clone().all(older);
-    (alone && at >= made).then_some(newest)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use commission::device::Serial;
+    use commission::presence::{By, LEEWAY as PRESENCE};
 
     const ISSUED: i64 = 1000;
 
@@ -182,19 +196,23 @@ mod tests {
             id: id.into(),
             status,
             created: created.map(UnixTime),
+            changed: created.map(UnixTime),
         }
     }
 
+    /// The first look of a run, where the data plane says that the connection is with a certificate of the thing.
     fn look(certificates: Vec<Certificate>, online: Option<(bool, Option<i64>)>) -> Look {
-        Look {
-            thing: "FK-7".into(),
-            version: 3,
-            certificates,
-            online: online.map(|(connected, at)| Online {
-                connected,
-                at: at.map(UnixTime),
-            }),
-        }
+        look_by(By::OneOfItsOwn, certificates, online)
+    }
+
+    fn look_by(by: By, certificates: Vec<Certificate>, online: Option<(bool, Option<i64>)>) -> Look {
+        let online = online.map(|(connected, at)| Online {
+            connected,
+            at: at.map(UnixTime),
+            by,
+        });
+        let now = UnixTime(ISSUED + 60);
+        Look::new("FK-7", 3, certificates, online, &mut Looks::default(), now)
     }
 
     fn before(ids: &[&str]) -> Before {
@@ -248,20 +266,50 @@ mod tests {
             ),
             (
                 "online since before the claim",
-                look(new(Active), on(ISSUED - 5)),
+                look_by(By::Untold, new(Active), on(ISSUED - 5)),
                 before(&[]),
                 "CloudReached, issued n, registered n / 3",
             ),
             (
                 "the claim's own connection",
-                look(new(Active), on(ISSUED + 10)),
+                look_by(By::Untold, new(Active), on(ISSUED + 10)),
+                before(&[]),
+                "CloudReached, issued n, registered n / 3",
+            ),
+            (
+                "later than the certificate, as far as its time can be trusted not",
+                look_by(By::Untold, new(Active), on(ISSUED + 19 + PRESENCE)),
+                before(&[]),
+                "CloudReached, issued n, registered n / 3",
+            ),
+            (
+                "later than the certificate for certain",
+                look_by(By::Untold, new(Active), on(ISSUED + 20 + PRESENCE)),
+                before(&[]),
+                "CloudReached, issued n, registered n, online n / 4",
+            ),
+            (
+                "somebody else's connection",
+                look_by(By::Foreign, new(Active), on(ISSUED + 999)),
                 before(&[]),
                 "CloudReached, issued n, registered n / 3",
             ),
             (
                 "online without a time",
-                look(new(Active), Some((true, None))),
+                look_by(By::Untold, new(Active), Some((true, None))),
                 before(&[]),
+                "CloudReached, issued n, registered n / 3",
+            ),
+            (
+                "online with the old one that is off",
+                look(
+                    vec![
+                        certificate("o", Inactive, Some(10)),
+                        certificate("n", Active, Some(ISSUED + 20)),
+                    ],
+                    on(ISSUED + 10),
+                ),
+                before(&["o"]),
                 "CloudReached, issued n, registered n / 3",
             ),
             (
@@ -355,32 +403,37 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_is_laid_to_the_only_certificate_that_may_connect() {
+    fn a_connection_is_laid_to_a_certificate_only_where_aws_says_that_it_is_the_things_own_or_by_its_time() {
         use PrincipalStatus::{Active, Inactive};
         let old = certificate("o", Active, Some(10));
-        let with = |certificates, online| thing(&look(certificates, online), None).connected_principal;
-        let on = Some((true, Some(20)));
-        assert_eq!(with(vec![old.clone()], on).as_deref(), Some("o"));
-        assert_eq!(with(vec![old.clone()], Some((false, Some(20)))), None);
-        assert_eq!(with(vec![old.clone()], None), None);
-        let both = vec![old.clone(), certificate("n", Active, Some(ISSUED + 20))];
-        assert_eq!(with(both.clone(), on), None, "either may be meant");
-        let later = Some((true, Some(ISSUED + 30)));
+        let told = |by, certificates, at| {
+            let thing = thing(&look_by(by, certificates, Some((true, at))));
+            assert_eq!((thing.connected, thing.connected_principal), (Some(true), None));
+            thing.inferred_principal
+        };
+        let own = |certificates, at| told(By::OneOfItsOwn, certificates, Some(at));
+        assert_eq!(own(vec![old.clone()], 20).as_deref(), Some("o"));
         assert_eq!(
-            with(both.clone(), later).as_deref(),
-            Some("n"),
-            "it got a new one"
+            told(By::Untold, vec![old.clone()], Some(20)),
+            None,
+            "it may be a claim"
         );
+        let both = vec![old.clone(), certificate("n", Active, Some(ISSUED + 20))];
+        assert_eq!(own(both.clone(), 20), None, "either may be meant");
+        assert_eq!(own(both, ISSUED + 30).as_deref(), Some("n"), "it got a new one");
         let untold = vec![certificate("o", Active, None), certificate("n", Active, Some(30))];
-        assert_eq!(with(untold, later), None, "which is newer is not known");
-        let seen = look(both, Some((true, Some(ISSUED + 30))));
-        let shown = thing(&seen, Some((&claim(), &before(&["o"]))));
-        assert_eq!(shown.connected_principal.as_deref(), Some("n"));
-        assert_eq!((shown.version, shown.active().count()), (3, 2));
+        assert_eq!(own(untold, ISSUED + 30), None, "which is newer is not known");
         let off = vec![
             certificate("o", Inactive, Some(10)),
             certificate("n", Active, Some(30)),
         ];
-        assert_eq!(with(off, on).as_deref(), Some("n"));
+        assert_eq!(own(off, 31).as_deref(), Some("n"));
+        let offline = thing(&look(vec![old.clone()], Some((false, Some(20)))));
+        assert_eq!(
+            (offline.connected, offline.inferred_principal),
+            (Some(false), None)
+        );
+        let untold = thing(&look(vec![old], None));
+        assert_eq!((untold.connected, untold.inferred_principal), (None, None));
     }
 }

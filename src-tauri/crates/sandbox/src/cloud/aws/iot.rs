@@ -263,6 +263,8 @@ impl AwsParts {
                         "Thing connectivity indexing is not enabled",
                     ));
                 }
+                // It counts the clients that are called as a registered thing is.
+                registry.thing(name)?;
                 let connection = self.connection(name)?;
                 json!({
                     "thingName": name,
@@ -278,7 +280,11 @@ impl AwsParts {
                 } else {
                     "disconnectedSince"
                 };
-                json!({ "connected": connection.connected, "thingName": name, since: connection.at })
+                let mut told = json!({ "connected": connection.connected, since: connection.at });
+                if let (Some(told), Some(thing)) = (told.as_object_mut(), connection.thing) {
+                    told.insert("thingName".into(), thing.into());
+                }
+                told
             }
             other => return self.perform_more(other, asked),
         };
@@ -305,7 +311,7 @@ impl AwsParts {
                 if let Some(told) = told.as_object_mut() {
                     told.insert("certificatePem".into(), record.pem.clone().into());
                     told.insert("ownedBy".into(), self.account.account.clone().into());
-                    told.insert("lastModifiedDate".into(), record.created_at.into());
+                    told.insert("lastModifiedDate".into(), record.changed_at.into());
                 }
                 json!({ "certificateDescription": told })
             }

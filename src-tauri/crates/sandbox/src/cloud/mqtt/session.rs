@@ -40,6 +40,10 @@ pub(super) struct Session {
     server: Arc<Server>,
     number: u64,
     who: Admission,
+    /// The id of the certificate that it came with.
+    certificate: String,
+    /// What the peer calls itself; empty until it has said so.
+    client_id: String,
     wire: Wire,
     stream: TlsStream<TcpStream>,
     subscriptions: BTreeMap<String, Grant>,
@@ -55,7 +59,8 @@ impl Session {
         let Some(leaf) = tls.peer_certificates().and_then(|chain| chain.first()) else {
             return;
         };
-        let who = server.provisioning.registry.admit(&certificate_id(leaf));
+        let certificate = certificate_id(leaf);
+        let who = server.provisioning.registry.admit(&certificate);
         if who == Admission::Refused {
             server.provisioning.strategies.meet(leaf);
             return;
@@ -65,6 +70,8 @@ impl Session {
             server,
             number,
             who,
+            certificate,
+            client_id: String::new(),
             wire: Wire::new(),
             stream,
             subscriptions: BTreeMap::new(),
@@ -73,6 +80,7 @@ impl Session {
         };
         if let Some(client_id) = session.connect().await {
             let evictions = session.server.enter(&client_id, number);
+            session.client_id.clone_from(&client_id);
             session.present(true);
             session.serve(evictions, stop).await;
             session.present(false);
@@ -248,10 +256,10 @@ impl Session {
                     Answer::HangUp => self.wire.hang_up(),
                 }
             }
-            Admission::Device { principal, thing } => {
+            Admission::Device { principal, .. } => {
                 provisioning
                     .registry
-                    .data_seen(self.number, principal, thing.as_deref());
+                    .data_seen(self.number, &self.client_id, principal);
             }
             Admission::Refused => {}
         }
@@ -284,15 +292,12 @@ impl Session {
 
     fn present(&self, arrives: bool) {
         let registry = &self.server.provisioning.registry;
-        match &self.who {
-            Admission::Claim(claim_id) if arrives => registry.cloud_reached(claim_id),
-            Admission::Claim(_) | Admission::Refused => {}
-            Admission::Device { principal, thing } if arrives => {
-                registry.connected(self.number, principal, thing.as_deref());
-            }
-            Admission::Device { principal, thing } => {
-                registry.disconnected(self.number, principal, thing.as_deref());
-            }
+        if !arrives {
+            return registry.disconnected(self.number, &self.client_id, &self.certificate);
+        }
+        registry.connected(self.number, &self.client_id, &self.certificate);
+        if let Admission::Claim(claim_id) = &self.who {
+            registry.cloud_reached(claim_id);
         }
     }
 

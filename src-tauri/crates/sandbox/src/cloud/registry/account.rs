@@ -26,13 +26,16 @@ pub(crate) struct CertificateRecord {
     pub(crate) pem: String,
     pub(crate) status: CertificateStatus,
     pub(crate) created_at: i64,
+    pub(crate) changed_at: i64,
 }
 
 /// Whether a device is online, and since when, or when it was last.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct ConnectionRecord {
     pub(crate) connected: bool,
     pub(crate) at: i64,
+    /// The thing that its certificate belongs to; a claim's belongs to none.
+    pub(crate) thing: Option<String>,
 }
 
 impl Registry {
@@ -114,9 +117,6 @@ impl Registry {
             serial: name.into(),
             version: 1,
             attributes,
-            connection: None,
-            last_connected_at: None,
-            last_disconnected_at: None,
             released: None,
         };
         state.things.insert(name.into(), thing);
@@ -236,8 +236,13 @@ impl Registry {
     }
 
     pub(crate) fn set_certificate_status(&self, id: &str, status: CertificateStatus) -> Result<(), Refusal> {
+        let at = self.now();
         let mut state = self.state();
-        state.made_mut(id)?.status = status;
+        let made = state.made_mut(id)?;
+        if made.status != status {
+            made.status = status;
+            made.changed_at = at;
+        }
         // One that waited for its registration does so no longer.
         state.ownership.retain(|_, token| token.certificate != id);
         drop(state);
@@ -365,15 +370,18 @@ impl Registry {
             .collect())
     }
 
-    /// None where the thing was never online.
-    pub(crate) fn connection(&self, name: &str) -> Option<ConnectionRecord> {
+    /// What is known of the client of this name; none where it was never online.
+    pub(crate) fn connection(&self, client_id: &str) -> Option<ConnectionRecord> {
         let state = self.state();
-        let thing = state.things.get(name)?;
-        let since = thing.connection.as_ref().map(|connection| connection.at);
-        let last = thing.last_disconnected_at.or(thing.last_connected_at);
+        let client = state.clients.get(client_id)?;
+        let connection = client.connection.as_ref();
+        let since = connection.map(|connection| connection.at);
+        let last = client.last_disconnected_at.or(client.last_connected_at);
+        let certificate = connection.and_then(|connection| state.certificates.get(&connection.principal));
         Some(ConnectionRecord {
             connected: since.is_some(),
             at: since.or(last)?,
+            thing: certificate.and_then(|made| made.thing.clone()),
         })
     }
 }
@@ -419,6 +427,7 @@ impl Certificate {
             pem: self.pem.clone(),
             status: self.status,
             created_at: self.created_at,
+            changed_at: self.changed_at,
         }
     }
 }

@@ -53,6 +53,7 @@ impl Registry {
             let made = Certificate {
                 pem: signed.pem.clone(),
                 created_at: at,
+                changed_at: at,
                 status: CertificateStatus::Inactive,
                 direct: true,
                 claim: String::new(),
@@ -66,6 +67,7 @@ impl Registry {
         }
         if let Some(made) = certificate.as_ref().and_then(|id| state.certificates.get_mut(id)) {
             made.status = plan.certificate_status;
+            made.changed_at = at;
             made.policies.extend(policies.keys().cloned());
             if name.is_some() {
                 made.thing.clone_from(&name);

@@ -117,6 +117,7 @@ impl Registry {
         let certificate = Certificate {
             pem: signed.pem.clone(),
             created_at: at,
+            changed_at: at,
             direct,
             status: CertificateStatus::PendingActivation,
             claim: claim_id.into(),
@@ -189,6 +190,7 @@ impl Registry {
         }
         if let Some(made) = state.certificates.get_mut(&principal) {
             made.status = plan.certificate_status;
+            made.changed_at = at;
             made.thing.clone_from(&name);
             made.policies.extend(policies.keys().cloned());
         }
@@ -221,61 +223,62 @@ impl Registry {
         })
     }
 
-    /// A device is online with its permanent certificate.
-    pub(crate) fn connected(&self, session: u64, principal: &str, thing: Option<&str>) {
+    /// A client is connected with this certificate, a claim's or a permanent one.
+    pub(crate) fn connected(&self, session: u64, client_id: &str, principal: &str) {
         let at = self.now();
         let mut state = self.state();
         if let Some(made) = state.certificates.get_mut(principal) {
             made.last_online = Some(Instant::now());
         }
-        if let Some(thing) = thing.and_then(|name| state.things.get_mut(name)) {
-            thing.last_connected_at = Some(at);
-            let principal = principal.into();
-            thing.connection = Some(Connection {
-                session,
-                principal,
-                at,
-                data_seen: false,
-            });
-        }
-        state.presence(EventKind::Online, at, principal, thing);
+        let client = state.clients.entry(client_id.to_owned()).or_default();
+        client.last_connected_at = Some(at);
+        client.connection = Some(Connection {
+            session,
+            principal: principal.into(),
+            at,
+            data_seen: false,
+        });
+        state.presence(EventKind::Online, at, principal);
         drop(state);
         self.changed();
     }
 
     /// It sent data. Only the first of a connection is news.
-    pub(crate) fn data_seen(&self, session: u64, principal: &str, thing: Option<&str>) {
+    pub(crate) fn data_seen(&self, session: u64, client_id: &str, principal: &str) {
         let at = self.now();
         let mut state = self.state();
-        let connection = thing.and_then(|name| state.things.get_mut(name)?.connection.as_mut());
+        let connection = state
+            .clients
+            .get_mut(client_id)
+            .and_then(|client| client.connection.as_mut());
         let first = connection.filter(|connection| connection.session == session && !connection.data_seen);
         let Some(connection) = first else { return };
         connection.data_seen = true;
-        state.presence(EventKind::DataSeen, at, principal, thing);
+        state.presence(EventKind::DataSeen, at, principal);
         drop(state);
         self.changed();
     }
 
-    /// Its connection ended. A newer connection of the same thing is not touched, and one with the same certificate
+    /// Its connection ended. A newer connection of the same client is not touched, and one with the same certificate
     /// makes the end of the older no news: the device is online.
-    pub(crate) fn disconnected(&self, session: u64, principal: &str, thing: Option<&str>) {
+    pub(crate) fn disconnected(&self, session: u64, client_id: &str, principal: &str) {
         let at = self.now();
         let mut state = self.state();
-        let known = thing.and_then(|name| state.things.get_mut(name));
-        let taken_over = known.is_some_and(|thing| {
-            let ended = thing
+        let known = state.clients.get_mut(client_id);
+        let taken_over = known.is_some_and(|client| {
+            let ended = client
                 .connection
                 .take_if(|connection| connection.session == session);
             if ended.is_some() {
-                thing.last_disconnected_at = Some(at);
+                client.last_disconnected_at = Some(at);
             }
-            thing
+            client
                 .connection
                 .as_ref()
                 .is_some_and(|newer| newer.principal == principal)
         });
         if !taken_over {
-            state.presence(EventKind::Offline, at, principal, thing);
+            state.presence(EventKind::Offline, at, principal);
         }
         drop(state);
         self.changed();
@@ -302,9 +305,6 @@ impl State {
                     serial: serial.into(),
                     version: 1,
                     attributes: plan.attributes,
-                    connection: None,
-                    last_connected_at: None,
-                    last_disconnected_at: None,
                     released: None,
                 });
             }
@@ -340,13 +340,18 @@ impl State {
         found.collect()
     }
 
-    fn presence(&mut self, kind: EventKind, at: i64, principal: &str, thing: Option<&str>) {
+    /// News of a connection, for the claims that led to its certificate; presence events name it.
+    fn presence(&mut self, kind: EventKind, at: i64, principal: &str) {
+        let thing = self
+            .certificates
+            .get(principal)
+            .and_then(|made| made.thing.clone());
         let led = self
             .claims
             .values_mut()
             .filter(|claim| claim.principal.as_deref() == Some(principal));
         for claim in led {
-            claim.push(EventView::of(kind, at, principal, thing));
+            claim.push(EventView::of(kind, at, principal, thing.as_deref()));
         }
     }
 }

@@ -30,7 +30,7 @@ pub struct ThingSnapshot {
     pub certificates: Vec<(String, CertificateStatus)>,
     /// The ids of the ACTIVE ones among them.
     pub active: Vec<String>,
-    /// The certificate that is online now.
+    /// The certificate that a client of the thing's name is online with now; it may be a claim's.
     pub connected: Option<String>,
     /// Whether support sees it: with no broker in between, as soon as it is registered.
     pub released: bool,
@@ -107,9 +107,10 @@ impl Registry {
                 attributes: thing.attributes.clone(),
                 certificates,
                 active,
-                connected: thing
-                    .connection
-                    .as_ref()
+                connected: state
+                    .clients
+                    .get(name)
+                    .and_then(|client| client.connection.as_ref())
                     .map(|connection| connection.principal.clone()),
                 released: thing.released.is_some() || direct,
             });

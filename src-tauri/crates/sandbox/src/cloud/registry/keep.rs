@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::{Deserialize, Serialize};
 use tokio::time::{Duration, Instant};
 
-use super::{Certificate, CertificateStatus, Registry, Release, Thing};
+use super::{Certificate, CertificateStatus, Client, Registry, Release, Thing};
 use crate::cloud::config::Owner;
 
 /// What is written down. No secret is in it: the registry holds none of a permanent identity.
@@ -47,6 +47,8 @@ struct KeptCertificate {
     pem: String,
     #[serde(default)]
     created_at: i64,
+    #[serde(default)]
+    changed_at: i64,
     active: bool,
     #[serde(default)]
     direct: bool,
@@ -83,12 +85,13 @@ impl Registry {
                 .things
                 .iter()
                 .map(|(name, thing)| {
+                    let client = state.clients.get(name);
                     let kept = KeptThing {
                         serial: thing.serial.clone(),
                         version: thing.version,
                         attributes: thing.attributes.clone(),
-                        last_connected_at: thing.last_connected_at,
-                        last_disconnected_at: thing.last_disconnected_at,
+                        last_connected_at: client.and_then(|client| client.last_connected_at),
+                        last_disconnected_at: client.and_then(|client| client.last_disconnected_at),
                         released: thing.released.as_ref().map(|own| (own.claim.clone(), own.at)),
                     };
                     (name.clone(), kept)
@@ -99,6 +102,7 @@ impl Registry {
                     let kept = KeptCertificate {
                         pem: made.pem.clone(),
                         created_at: made.created_at,
+                        changed_at: made.changed_at,
                         revoked: made.status == CertificateStatus::Revoked,
                         policies: made.policies.clone(),
                         direct: made.direct,
@@ -129,6 +133,18 @@ impl Registry {
                 device.thing = own.thing;
             }
         }
+        state.clients = kept
+            .things
+            .iter()
+            .map(|(name, own)| {
+                let client = Client {
+                    connection: None,
+                    last_connected_at: own.last_connected_at,
+                    last_disconnected_at: own.last_disconnected_at,
+                };
+                (name.clone(), client)
+            })
+            .collect();
         state.things = kept
             .things
             .into_iter()
@@ -137,9 +153,6 @@ impl Registry {
                     serial: own.serial,
                     version: own.version,
                     attributes: own.attributes,
-                    connection: None,
-                    last_connected_at: own.last_connected_at,
-                    last_disconnected_at: own.last_disconnected_at,
                     released: own.released.map(|(claim, at)| Release { claim, at }),
                 };
                 (name, thing)
@@ -157,6 +170,8 @@ impl Registry {
                 let certificate = Certificate {
                     pem: own.pem,
                     created_at: own.created_at,
+                    // What was kept before states were dated is as old as it is.
+                    changed_at: own.changed_at.max(own.created_at),
                     direct: own.direct,
                     leaves: own
                         .leaves_in_ms

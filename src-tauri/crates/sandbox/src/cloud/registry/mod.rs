@@ -63,6 +63,8 @@ struct State {
     idempotency: BTreeMap<(String, String), (ClaimRequest, String)>,
     certificates: BTreeMap<String, Certificate>,
     things: BTreeMap<String, Thing>,
+    /// Who is connected, by the name that a client gives itself, whoever's certificate it came with.
+    clients: BTreeMap<String, Client>,
     ownership: BTreeMap<[u8; 32], Ownership>,
     /// Documents by name.
     policies: BTreeMap<String, String>,
@@ -102,6 +104,8 @@ struct Claim {
 struct Certificate {
     pem: String,
     created_at: i64,
+    /// When its state was changed last.
+    changed_at: i64,
     status: CertificateStatus,
     /// Whether AWS gave its claim directly, with no broker that would release what it leads to.
     direct: bool,
@@ -125,14 +129,21 @@ struct Thing {
     serial: String,
     version: u64,
     attributes: BTreeMap<String, String>,
+    released: Option<Release>,
+}
+
+/// A client of the MQTT server, as AWS IoT's fleet index counts it. What it shows of a thing is what it knows of the
+/// client that is called as the thing is.
+#[derive(Default)]
+struct Client {
     connection: Option<Connection>,
     last_connected_at: Option<i64>,
     last_disconnected_at: Option<i64>,
-    released: Option<Release>,
 }
 
 struct Connection {
     session: u64,
+    /// The certificate that it came with: a claim's, or a permanent one.
     principal: String,
     at: i64,
     data_seen: bool,

@@ -76,6 +76,7 @@ impl Registry {
         let made = state.certificates.entry(id.into());
         let made = made.or_insert_with(|| Certificate::of_maker(pem, at, order));
         made.status = plan.certificate_status;
+        made.changed_at = at;
         made.thing.clone_from(&name);
         made.policies.extend(policies.keys().cloned());
         state.made = order;
@@ -95,6 +96,7 @@ impl Certificate {
         Self {
             pem: pem.into(),
             created_at: at,
+            changed_at: at,
             status: CertificateStatus::PendingActivation,
             direct: true,
             claim: String::new(),

@@ -139,7 +139,8 @@ impl State {
             id: id.clone(),
             status: made.status,
         };
-        let connection = thing.connection.as_ref();
+        let client = self.clients.get(name);
+        let connection = client.and_then(|client| client.connection.as_ref());
         Some(ThingView {
             name: name.into(),
             version: thing.version,
@@ -147,7 +148,7 @@ impl State {
             connected: connection.is_some(),
             connected_at: connection.map(|connection| connection.at),
             connected_principal: connection.map(|connection| connection.principal.clone()),
-            last_connected_at: thing.last_connected_at,
+            last_connected_at: client.and_then(|client| client.last_connected_at),
         })
     }
 

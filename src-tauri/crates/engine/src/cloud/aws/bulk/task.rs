@@ -176,8 +176,9 @@ pub struct Failures {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Running {
-    #[serde(default)]
     task_ids: Vec<String>,
+    #[serde(default)]
+    next_token: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -300,10 +301,21 @@ impl Tasks {
     /// [`CloudError`].
     pub async fn running(&self) -> Result<Vec<String>, CloudError> {
         let operation = Operation::ListThingRegistrationTasks;
-        let target = "/thing-registration-tasks?status=InProgress".to_owned();
-        let answer = self.ask(operation, Method::GET, target).await?;
-        let Running { task_ids } = content(operation, &answer)?;
-        Ok(task_ids)
+        let first = "/thing-registration-tasks?status=InProgress".to_owned();
+        let (mut found, mut target) = (Vec::new(), first.clone());
+        for _ in 0..MOST_PAGES {
+            let answer = self.ask(operation, Method::GET, target).await?;
+            let Running { task_ids, next_token } = content(operation, &answer)?;
+            found.extend(task_ids);
+            match next_token.filter(|next| !next.is_empty()) {
+                // A page may be empty and not the last.
+                Some(next) => target = format!("{first}&nextToken={}", escaped(&next)),
+                None => return Ok(found),
+            }
+        }
+        Err(CloudError::Nonsense(format!(
+            "the list of tasks does not end after {MOST_PAGES} pages"
+        )))
     }
 
     /// The devices that it could not register, by line.

@@ -167,6 +167,25 @@ async fn the_tasks_that_run_are_listed_for_whoever_heard_nothing_of_a_start() {
 }
 
 #[tokio::test]
+async fn that_no_task_runs_is_only_said_after_the_whole_list() {
+    const FIRST: &str = "GET /thing-registration-tasks?status=InProgress";
+    const MORE: &str = "GET /thing-registration-tasks?status=InProgress&nextToken=a%2Fb";
+    let bench = usual("");
+    let empty = json!({"taskIds": [], "nextToken": "a/b"});
+    bench
+        .account
+        .answers(FIRST, 200, &empty)
+        .answers(MORE, 200, &json!({"taskIds": ["t-2"]}));
+    assert_eq!(tasks(&bench, None).running().await.unwrap(), ["t-2"]);
+    bench.account.anew(MORE).answers(MORE, 200, &empty);
+    let cut = tasks(&bench, None).running().await;
+    assert!(matches!(cut, Err(CloudError::Nonsense(_))), "{cut:?}");
+    bench.account.anew(FIRST).answers(FIRST, 200, &json!({}));
+    let nothing = tasks(&bench, None).running().await;
+    assert!(matches!(nothing, Err(CloudError::Nonsense(_))), "{nothing:?}");
+}
+
+#[tokio::test]
 async fn no_error_shows_the_address_of_a_report() {
     for (link, status) in [
         (LINK, 403),

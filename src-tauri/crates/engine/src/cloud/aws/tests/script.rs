@@ -302,8 +302,9 @@ pub(super) fn principals(ids: &[&str]) -> Value {
 }
 
 pub(super) fn certificate(id: &str, status: &str, created: i64) -> (String, Value) {
-    let told =
-        json!({"certificateDescription": {"certificateId": id, "status": status, "creationDate": created}});
+    let told = json!({"certificateDescription": {
+        "certificateId": id, "status": status, "creationDate": created, "lastModifiedDate": created
+    }});
     (format!("GET /certificates/{id}"), told)
 }
 

@@ -10,6 +10,11 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 use uuid::Uuid;
 
+/// What the data plane says of a client whose certificate belongs to this thing.
+fn connected(thing: &str, since: i64) -> serde_json::Value {
+    json!({"connected": true, "connectedSince": since, "thingName": thing})
+}
+
 fn names(facts: &[commission::evidence::Evidence]) -> Vec<&'static str> {
     facts
         .iter()
@@ -30,7 +35,7 @@ async fn a_device_that_was_never_registered_belongs_to_nobody_and_costs_one_look
         .account
         .refuses(PRINCIPALS, 404, "ResourceNotFoundException");
     let seen = bench.aws.snapshot(&serial(), &NONE).await.unwrap();
-    assert!(seen.known && seen.owner == Owner::None && seen.thing.is_none());
+    assert!(seen.known.is_none() && seen.owner == Owner::None && seen.thing.is_none());
     assert_eq!(
         bench.account.asked()[1..],
         [TEMPLATE.to_owned(), PRINCIPALS.to_owned()]
@@ -51,14 +56,13 @@ async fn the_whole_enrolment_of_a_service_visit_is_seen_step_by_step() {
         )
         .answers(&old, 200, &told_old)
         .answers(INDEX, 200, &json!({"connected": true, "timestamp": now() - 500}))
+        .answers(DATA, 200, &connected("FK-7", now() - 500))
         .answers(CLAIM, 200, &claim(&json!(now() + 300)));
     let before = bench.aws.snapshot(&serial(), &NONE).await.unwrap();
     assert_eq!(before.owner, Owner::Us);
     let thing = before.thing.unwrap();
-    assert_eq!(
-        (thing.version, thing.connected_principal.as_deref()),
-        (4, Some(OLD))
-    );
+    assert_eq!((thing.version, thing.online_by()), (4, Some(OLD)));
+    assert_eq!(thing.connected_principal, None, "AWS does not say it");
     let claim = bench.aws.issue(&order(Purpose::Service)).await.unwrap();
 
     // Nothing yet: one call a look.
@@ -82,14 +86,19 @@ async fn the_whole_enrolment_of_a_service_visit_is_seen_step_by_step() {
     assert_eq!(seen.thing.unwrap().active().count(), 2);
 
     // It came back with it.
-    bench.account.anew(INDEX).answers(
-        INDEX,
-        200,
-        &json!({"connected": true, "timestamp": (now() + 45) * 1000}),
-    );
+    bench
+        .account
+        .anew(INDEX)
+        .answers(
+            INDEX,
+            200,
+            &json!({"connected": true, "timestamp": (now() + 45) * 1000}),
+        )
+        .anew(DATA)
+        .answers(DATA, 200, &connected("FK-7", now() + 45));
     let seen = bench.aws.observe(&claim.id, seen.next).await.unwrap();
     assert_eq!((names(&seen.evidence), seen.next), (vec!["online"], 4));
-    assert_eq!(seen.thing.unwrap().connected_principal.as_deref(), Some(NEW));
+    assert_eq!(seen.thing.unwrap().online_by(), Some(NEW));
 
     // The old one goes off.
     let (_, off) = certificate(OLD, "INACTIVE", now() - 86_400);
@@ -144,7 +153,8 @@ async fn a_claim_is_watched_on_after_a_restart_by_its_name_alone() {
         .answers(THING, 200, &json!({"version": 1}))
         .answers(&old, 200, &told_old)
         .answers(&new, 200, &told_new)
-        .answers(INDEX, 200, &json!({"connected": true, "timestamp": now() + 25}));
+        .answers(INDEX, 200, &json!({"connected": true, "timestamp": now() + 25}))
+        .answers(DATA, 200, &connected("FK-7", now() + 25));
     let seen = second.aws.observe(&id, 0).await.unwrap();
     assert_eq!(
         names(&seen.evidence),
@@ -187,7 +197,9 @@ async fn where_a_device_is_online_is_asked_of_whoever_knows() {
             None,
             (1, 1),
         ),
-        ((200, ""), (200, ""), Some(true), (2, 0)),
+        // Only the data plane says with whose certificate.
+        ((200, ""), (200, ""), Some(true), (2, 2)),
+        ((200, ""), no("AccessDeniedException"), Some(true), (2, 1)),
     ];
     for (index, data, expected, times) in table {
         let bench = usual("");
@@ -276,6 +288,100 @@ async fn all_pages_of_certificates_are_read_and_other_principals_left_out() {
     }
     let thing = bench.aws.snapshot(&serial(), &NONE).await.unwrap().thing.unwrap();
     assert_eq!(thing.principals.len(), 2);
+}
+
+#[tokio::test]
+async fn a_device_that_stays_on_its_claims_session_under_the_things_name_is_not_online() {
+    let on_claim = now() + 10;
+    for data_plane in [true, false] {
+        let bench = usual("");
+        bench
+            .account
+            .refuses(PRINCIPALS, 404, "ResourceNotFoundException")
+            .answers(CLAIM, 200, &claim(&json!(now() + 300)));
+        bench.aws.snapshot(&serial(), &NONE).await.unwrap();
+        let claim = bench.aws.issue(&order(Purpose::New)).await.unwrap();
+        let (new, told_new) = certificate(NEW, "ACTIVE", now() + 20);
+        bench
+            .account
+            .anew(PRINCIPALS)
+            .answers(PRINCIPALS, 200, &principals(&[NEW]))
+            .answers(THING, 200, &json!({"version": 1}))
+            .answers(&new, 200, &told_new)
+            .answers(INDEX, 200, &json!({"connected": true, "timestamp": on_claim}));
+        if data_plane {
+            // The claim's certificate belongs to no thing.
+            let told = json!({"connected": true, "connectedSince": on_claim});
+            bench.account.answers(DATA, 200, &told);
+        } else {
+            bench.account.refuses(DATA, 403, "AccessDeniedException");
+        }
+        let mut next = 0;
+        for _ in 0..5 {
+            let seen = bench.aws.observe(&claim.id, next).await.unwrap();
+            assert!(!names(&seen.evidence).contains(&"online"), "{data_plane}");
+            let thing = seen.thing.unwrap();
+            assert_eq!((thing.connected, thing.online_by()), (Some(true), None));
+            next = seen.next;
+            bench.clock.0.advance(Duration::from_secs(60));
+        }
+        let snapshot = bench.aws.snapshot(&serial(), &NONE).await.unwrap();
+        assert_eq!(snapshot.thing.unwrap().online_by(), None, "{data_plane}");
+
+        // It comes back, with its own certificate.
+        let since = now() + 310;
+        bench
+            .account
+            .anew(INDEX)
+            .answers(INDEX, 200, &json!({"connected": true, "timestamp": since}));
+        if data_plane {
+            bench
+                .account
+                .anew(DATA)
+                .answers(DATA, 200, &connected("FK-7", since));
+        }
+        let seen = bench.aws.observe(&claim.id, next).await.unwrap();
+        assert_eq!(names(&seen.evidence), ["online"], "{data_plane}");
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_comes_while_a_look_is_made_leaves_open_whose_the_connection_is() {
+    let bench = usual("");
+    let (old, told_old) = certificate(OLD, "ACTIVE", now() - 1000);
+    bench
+        .account
+        .answers(PRINCIPALS, 200, &principals(&[OLD]))
+        .answers(PRINCIPALS, 200, &principals(&[OLD, NEW]))
+        .answers(THING, 200, &json!({"version": 1}))
+        .answers(&old, 200, &told_old)
+        .refuses(INDEX, 403, "AccessDeniedException")
+        .answers(DATA, 200, &connected("FK-7", now() - 1));
+    let thing = bench.aws.snapshot(&serial(), &NONE).await.unwrap().thing.unwrap();
+    assert_eq!((thing.connected, thing.online_by()), (Some(true), None));
+}
+
+#[tokio::test]
+async fn a_list_of_certificates_that_does_not_end_is_an_error_and_proves_nothing() {
+    let bench = usual("");
+    let mut page = principals(&[NEW]);
+    page["nextToken"] = json!("more");
+    bench
+        .account
+        .answers(PRINCIPALS, 200, &page)
+        .answers(&format!("{PRINCIPALS}?nextToken=more"), 200, &page)
+        .answers(THING, 200, &json!({"version": 1}))
+        .answers(INDEX, 200, &json!({"connected": false}))
+        .answers(CLAIM, 200, &claim(&json!(now() + 300)));
+    let (path, told) = certificate(NEW, "ACTIVE", now() + 20);
+    bench.account.answers(&path, 200, &told);
+    let claim = bench.aws.issue(&order(Purpose::New)).await.unwrap().id;
+    let cut =
+        |result: Option<CloudError>| assert!(matches!(result, Some(CloudError::Nonsense(_))), "{result:?}");
+    cut(bench.aws.snapshot(&serial(), &NONE).await.err());
+    cut(bench.aws.observe(&claim, 0).await.err());
+    cut(bench.aws.deactivate("FK-7", OLD).await.err());
+    cut(bench.aws.release("FK-7", &claim).await.err());
 }
 
 #[tokio::test]
