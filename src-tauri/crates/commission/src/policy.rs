@@ -11,8 +11,7 @@ use crate::fault::Fault;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum IdentityPolicy {
-    /// A device that cannot is refused, and one whose key nobody vouches for: neither the cloud nor a maker; see
-    /// [`crate::proven::Voucher`].
+    /// A device that cannot is refused, and so is one whose key neither the cloud nor a maker vouches for.
     Required,
     /// A device that can must; one that cannot is known by its label only.
     #[default]
