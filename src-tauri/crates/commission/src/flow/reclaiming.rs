@@ -17,13 +17,14 @@ use super::io::{CallId, Remains, Step};
 
 /// The broker's codes for a claim that it does not issue. A live claim under the same key is answered with that claim
 /// whatever else holds, so each of them says that there is none.
-const NONE_LIVES: [&str; 6] = [
+const NONE_LIVES: [&str; 7] = [
     "unknown-device",
     "owned-by-other",
     "clone-suspected",
     "already-enrolled",
     "template-disabled",
     "claim-refused",
+    "claim-retired",
 ];
 
 /// All forms there are, for asking again for a claim that is only to be undone.

@@ -90,17 +90,13 @@ pub(super) async fn issue(
     let key = body.idempotency_key.to_string();
     let parts = &broker.0;
     let _one_by_one = parts.issuing.lock().await;
-    if let Some(earlier) = parts.registry.may_issue(&person.subject, &key, &request)? {
+    if let Some(earlier) = parts.registry.may_issue(&key, &request)? {
         return Ok(broker.answer(&earlier));
     }
     let made = parts.account.claim(&parts.template.name).await?;
-    let claim = parts.registry.bind(
-        (&person.subject, &key),
-        request,
-        keys,
-        &made.certificate_id,
-        &made.private_key,
-    )?;
+    let claim = parts
+        .registry
+        .bind(&key, request, keys, &made.certificate_id, &made.private_key)?;
     Ok(broker.answer(&claim))
 }
 

@@ -78,24 +78,22 @@ impl Registry {
     /// The claim that this key made before; none where one is to be made, which is allowed then.
     pub(crate) fn may_issue(
         &self,
-        person: &str,
         idempotency_key: &str,
         request: &ClaimRequest,
     ) -> Result<Option<IssuedClaim>, Problem> {
         let template_disabled = self.0.faults.now().template_disabled;
         let state = self.state();
-        let owner_of_key = (person.to_owned(), idempotency_key.to_owned());
-        if let Some(earlier) = state.repeated(&owner_of_key, request)? {
+        if let Some(earlier) = state.repeated(idempotency_key, request)? {
             return Ok(Some(earlier));
         }
         state.admissible(request, template_disabled)?;
         Ok(None)
     }
 
-    /// Binds a claim that AWS gave for no device in particular to one, under the person's key.
+    /// Binds a claim that AWS gave for no device in particular to one, under the key that it was asked for with.
     pub(crate) fn bind(
         &self,
-        (person, idempotency_key): (&str, &str),
+        idempotency_key: &str,
         request: ClaimRequest,
         keys: DeviceKeys,
         certificate_id: &str,
@@ -113,8 +111,9 @@ impl Registry {
             claim.answer(claim_id, &request.serial, private_key, false),
             claim_id.clone(),
         );
-        let owner_of_key = (person.to_owned(), idempotency_key.to_owned());
-        state.idempotency.insert(owner_of_key, (request, claim_id));
+        state
+            .idempotency
+            .insert(idempotency_key.to_owned(), (request, claim_id));
         drop(state);
         self.changed();
         Ok(answer)
@@ -179,10 +178,10 @@ impl Registry {
 impl State {
     fn repeated(
         &self,
-        owner_of_key: &(String, String),
+        idempotency_key: &str,
         request: &ClaimRequest,
     ) -> Result<Option<IssuedClaim>, Problem> {
-        let Some((earlier, claim_id)) = self.idempotency.get(owner_of_key) else {
+        let Some((earlier, claim_id)) = self.idempotency.get(idempotency_key) else {
             return Ok(None);
         };
         if earlier != request {
@@ -193,7 +192,14 @@ impl State {
             .claims
             .get(claim_id)
             .filter(|claim| !claim.used && claim.is_alive());
-        Ok(alive.and_then(|claim| Some(claim.answer(claim_id, &request.serial, claim.key.as_ref()?, true))))
+        let answer = |claim: &Claim| Some(claim.answer(claim_id, &request.serial, claim.key.as_ref()?, true));
+        match alive.and_then(answer) {
+            Some(claim) => Ok(Some(claim)),
+            None => {
+                let detail = "The claim of this key was used, has expired or was retired.";
+                Err(Problem::new(Code::ClaimRetired, detail))
+            }
+        }
     }
 
     fn admissible(&self, request: &ClaimRequest, template_disabled: bool) -> Result<(), Problem> {

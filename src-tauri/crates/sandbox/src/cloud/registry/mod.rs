@@ -59,8 +59,8 @@ struct Inner {
 struct State {
     devices: BTreeMap<String, Device>,
     claims: BTreeMap<String, Claim>,
-    /// By person and key: the request, and the claim that it made.
-    idempotency: BTreeMap<(String, String), (ClaimRequest, String)>,
+    /// By key: the request, and the claim that it made.
+    idempotency: BTreeMap<String, (ClaimRequest, String)>,
     certificates: BTreeMap<String, Certificate>,
     things: BTreeMap<String, Thing>,
     /// Who is connected, by the name that a client gives itself, whoever's certificate it came with.
