@@ -109,6 +109,17 @@ pub(super) fn jobs_of_several_claims(connection: &Connection) -> Result<BTreeSet
     Ok(first.into_iter().map(|entry| entry.job).collect())
 }
 
+/// All entries of these jobs, and of those that began after the first of them what tells their device and their end, in
+/// order.
+pub(super) fn for_ledger(connection: &Connection, open: &[JobId]) -> Result<Vec<JournalEntry>, JournalError> {
+    let open = serde_json::to_string(open).map_err(|error| JournalError::Storage(error.to_string()))?;
+    let which = "WHERE job IN (SELECT value FROM json_each(?1))
+                 OR (number > (SELECT min(number) FROM entries WHERE job IN (SELECT value FROM json_each(?1)))
+                     AND step ->> 'step' IN ('started', 'identified', 'claiming', 'finished'))
+                 ORDER BY number";
+    select(connection, which, &[&open])
+}
+
 /// Follows the chain from the beginning to the highest number ever given.
 pub(super) fn verify(connection: &Connection) -> Result<u64, JournalError> {
     let follow = || {
