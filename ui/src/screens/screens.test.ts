@@ -168,7 +168,12 @@ describe('unfinished jobs of an earlier run', () => {
             name: 'B',
             whose: { of: 'other', profile: 'Harbour Works', issuer: 'https://id.example' },
           },
-          { ...left, job: 'u3', name: 'C', whose: { of: 'other', profile: null, issuer: 'https://id.example' } },
+          {
+            ...left,
+            job: 'u3',
+            name: 'C',
+            whose: { of: 'other', profile: null, issuer: 'https://id.example' },
+          },
         ],
       }),
     );
@@ -212,7 +217,16 @@ describe('unfinished jobs of an earlier run', () => {
     await open(
       view({
         unfinished: [
-          { serial: null, at: 1, applied: false, done: true, superseded: false, whose: OWN, job: 'u1', name: 'A' },
+          {
+            serial: null,
+            at: 1,
+            applied: false,
+            done: true,
+            superseded: false,
+            whose: OWN,
+            job: 'u1',
+            name: 'A',
+          },
         ],
       }),
     );
