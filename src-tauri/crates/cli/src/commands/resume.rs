@@ -198,9 +198,8 @@ fn device(open: &Open<'_>) -> String {
 fn not_adopted(error: AdoptError) -> Ended {
     match error {
         AdoptError::Journal(error) => error.into(),
-        error @ (AdoptError::NotOpen | AdoptError::Other(_)) => Ended::usage(
-            error,
-            "Look again: fieldkey resume names the jobs that are open.",
-        ),
+        error @ (AdoptError::NotOpen | AdoptError::Other(_)) => {
+            Ended::usage(error, "Look again: fieldkey resume names the jobs that are open.")
+        }
     }
 }

@@ -131,7 +131,10 @@ fn a_job_that_is_done_or_undone_is_never_offered_and_an_unknown_one_is() {
         (3, failed(false)),
         (4, unknown()),
     ]);
-    assert_eq!(open(&history), [(job(3), false), (job(4), false), (job(5), false)]);
+    assert_eq!(
+        open(&history),
+        [(job(3), false), (job(4), false), (job(5), false)]
+    );
     assert_eq!(history.open_job(job(1)), None);
     assert_eq!(history.open_job(job(9)), None);
 }
@@ -146,10 +149,7 @@ fn a_later_done_job_of_the_same_device_settles_an_earlier_one_but_for_its_claim(
     steps.push((2, done()));
     let history = ledger(steps.clone());
     assert_eq!(open(&history), [(job(1), true)]);
-    assert_eq!(
-        history.open_job(job(1)).unwrap().superseded_by,
-        Some(job(2))
-    );
+    assert_eq!(history.open_job(job(1)).unwrap().superseded_by, Some(job(2)));
     // Nothing is left of it once its claim is taken back, whether its own end was written or not.
     let cleanup = CleanupHandle(handle(1));
     steps.push((1, Step::Retired { cleanup }));
@@ -163,11 +163,7 @@ fn an_earlier_done_job_settles_nothing_nor_does_one_that_was_done_before_the_oth
     assert_eq!(open(&history), [(job(2), false)]);
 
     let mut crossed = applied(1, "A");
-    crossed.extend([
-        (2, begun(Some("A"), None)),
-        (2, done()),
-        (1, Step::Resetting),
-    ]);
+    crossed.extend([(2, begun(Some("A"), None)), (2, done()), (1, Step::Resetting)]);
     assert_eq!(open(&ledger(crossed)), [(job(1), false)]);
 }
 

@@ -41,7 +41,9 @@ pub async fn adopt(
         Whose::Other(other) => Err(AdoptError::Other(other.clone())),
         Whose::Unknown => {
             let organisation = organisation.clone();
-            journal.append(job, person, &Step::Adopted { organisation }).await?;
+            journal
+                .append(job, person, &Step::Adopted { organisation })
+                .await?;
             Ok(())
         }
     }
@@ -83,10 +85,7 @@ mod tests {
             (open.record.job, open.superseded_by)
         };
         let open: Vec<_> = ledger.open().map(said).collect();
-        assert_eq!(
-            open,
-            [(job(1), None), (job(3), Some(job(4))), (job(6), None)]
-        );
+        assert_eq!(open, [(job(1), None), (job(3), Some(job(4))), (job(6), None)]);
     }
 
     #[tokio::test]
@@ -108,6 +107,14 @@ mod tests {
         let whose = |number| ledger.open_job(job(number)).unwrap().record.organisation();
         assert_eq!((whose(1), whose(3)), (Some(&harbour), None));
         let last = journal.entries(job(1)).await.unwrap().pop().unwrap();
-        assert_eq!((last.person.as_str(), last.step), ("bob", Step::Adopted { organisation: harbour.clone() }));
+        assert_eq!(
+            (last.person.as_str(), last.step),
+            (
+                "bob",
+                Step::Adopted {
+                    organisation: harbour.clone()
+                }
+            )
+        );
     }
 }

@@ -129,7 +129,9 @@ impl Journal for SqliteJournal {
                 return Ok(Ledger::default());
             }
             let entries = entries::for_ledger(&snapshot, &open)?;
-            Ok(Ledger::of(entries.into_iter().map(|entry| (entry.job, entry.step))))
+            Ok(Ledger::of(
+                entries.into_iter().map(|entry| (entry.job, entry.step)),
+            ))
         })
         .await
     }
@@ -202,7 +204,6 @@ mod tests {
 
     fn begun(site: Option<&str>) -> Step {
         Step::Started {
-            organisation: None,
             peripheral: commission::gatt::PeripheralId("hci0/dev_24_0A".into()),
             name: "PROV_1".into(),
             dialect: DialectKind::Espressif,

@@ -137,9 +137,9 @@ impl Driver {
                 self.recall.forget(job);
                 continue;
             };
-            let waits = before.iter().any(|(other, device)| {
-                *device == plan.peripheral || ledger.are_of_one_device(job, *other)
-            });
+            let waits = before
+                .iter()
+                .any(|(other, device)| *device == plan.peripheral || ledger.are_of_one_device(job, *other));
             before.push((job, plan.peripheral.clone()));
             if waits {
                 continue;
@@ -169,9 +169,9 @@ impl Driver {
             self.show_ordered(shown);
         }
         match record.end() {
-            Some(
-                outcome @ (OutcomeRecord::Done { .. } | OutcomeRecord::Failed { undone: true, .. }),
-            ) => self.show_ended(job, outcome.clone()),
+            Some(outcome @ (OutcomeRecord::Done { .. } | OutcomeRecord::Failed { undone: true, .. })) => {
+                self.show_ended(job, outcome.clone())
+            }
             // Its own end is none, so that a later job has settled it.
             _ => self.show_not_begun(job, &Fault::Superseded, true),
         }
@@ -249,10 +249,6 @@ fn shown(record: &Record) -> Option<JobView> {
         site: site.clone(),
         network,
         purpose: Some(*purpose),
-        ..JobView::new(
-            record.job,
-            name.clone(),
-            record.serial().map(ToString::to_string),
-        )
+        ..JobView::new(record.job, name.clone(), record.serial().map(ToString::to_string))
     })
 }

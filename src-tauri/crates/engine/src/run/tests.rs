@@ -114,7 +114,6 @@ impl Journal for Forgetful {
             at: commission::time::UnixTime(0),
             person: "anna".into(),
             step: Step::Started {
-                organisation: None,
                 peripheral: PeripheralId("one".into()),
                 name: "PROV_1".into(),
                 dialect: commission::device::DialectKind::Espressif,

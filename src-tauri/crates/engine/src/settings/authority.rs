@@ -67,7 +67,12 @@ mod tests {
     }
 
     fn broker(url: &str) -> String {
-        organisation("Harbour", "fieldkey", &format!("kind = \"broker\"\nurl = \"{url}\"")).cloud
+        organisation(
+            "Harbour",
+            "fieldkey",
+            &format!("kind = \"broker\"\nurl = \"{url}\""),
+        )
+        .cloud
     }
 
     fn aws(rest: &str) -> String {
@@ -95,7 +100,10 @@ mod tests {
             broker("https://claims.example/harbour"),
             broker("https://claims.example/quarry")
         );
-        assert_ne!(broker("https://claims.example"), broker("https://claims.example:8443"));
+        assert_ne!(
+            broker("https://claims.example"),
+            broker("https://claims.example:8443")
+        );
     }
 
     #[test]
@@ -105,9 +113,15 @@ mod tests {
                 "[cloud.credentials]\nway = \"sts\"\nrole = \"arn:aws:iam::{account}:role/{name}\""
             ))
         };
-        assert_eq!(role("123456789012", "installer"), "aws-iot eu-central-1 123456789012");
+        assert_eq!(
+            role("123456789012", "installer"),
+            "aws-iot eu-central-1 123456789012"
+        );
         assert_eq!(role("123456789012", "installer"), role("123456789012", "support"));
-        assert_ne!(role("123456789012", "installer"), role("123456789013", "installer"));
+        assert_ne!(
+            role("123456789012", "installer"),
+            role("123456789013", "installer")
+        );
         let pool = "eu-central-1:11111111-2222-3333-4444-555555555555";
         let by_pool = format!("[cloud.credentials]\nway = \"cognito\"\nidentity_pool = \"{pool}\"");
         assert_eq!(aws(&by_pool), format!("aws-iot eu-central-1 {pool}"));

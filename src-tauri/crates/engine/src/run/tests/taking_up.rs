@@ -38,7 +38,7 @@ impl Cloud for Stranger {
     async fn snapshot(&self, _: &Serial, _: &BTreeMap<String, String>) -> Result<Snapshot, CloudError> {
         self.note("snapshot");
         Ok(Snapshot {
-            known: true,
+            known: Some(true),
             identity_key_sha256: None,
             min_firmware: None,
             owner: Owner::None,
@@ -171,6 +171,7 @@ fn applied(client: Option<&str>) -> Vec<Step> {
         started(client),
         identified(),
         Step::Claimed {
+            idempotency: None,
             claim: ClaimId("clm_1".into()),
             cleanup: CleanupHandle("/v1/claims/clm_1/retire".into()),
             issued_at: UnixTime(1_760_000_000),
@@ -295,6 +296,26 @@ async fn a_job_that_a_later_done_one_has_settled_is_not_begun_again() {
     begun.engine.shutdown().await;
     assert_eq!(place.cloud.asked(), [""; 0]);
     assert_eq!(place.entries().await, before);
+}
+
+#[tokio::test]
+async fn of_a_job_that_a_later_done_one_has_settled_the_claim_alone_is_taken_back_and_its_device_is_left_alone()
+ {
+    for request in [Request::Resume, Request::Undo] {
+        let place = Place::new();
+        place.write(1, applied(Some("harbour"))).await;
+        place
+            .write(2, [started(Some("harbour")), identified(), done()])
+            .await;
+        let bench = place.work_for("harbour");
+        bench.engine.request(request(job(1)));
+        bench.until(|view| view.jobs.iter().any(JobView::is_over)).await;
+        let attempts = bench.air.attempts.load(Ordering::SeqCst);
+        bench.engine.shutdown().await;
+        assert_eq!(place.cloud.asked(), ["retire"]);
+        assert_eq!(attempts, 0, "the device that works is not linked to");
+        assert_eq!(place.journal.unfinished().await, Ok(vec![]));
+    }
 }
 
 #[tokio::test]
