@@ -113,7 +113,7 @@ impl Journal for SqliteJournal {
             let snapshot = connection
                 .unchecked_transaction()
                 .map_err(|error| storage(&error))?;
-            // Only a job that replaced a claim can be done and leave one; most need not be read.
+            // Only a job that asked for several claims can be done and leave one; most need not be read.
             let replaced = entries::jobs_of_several_claims(&snapshot)?;
             let mut open = Vec::new();
             for last in entries::last_of_jobs(&snapshot)? {
