@@ -333,3 +333,56 @@ async fn of_a_batch_that_is_stopped_each_device_either_works_or_leaves_nothing()
     }
     site.run(&["resume"]).await.exits(0).last("nothing-open");
 }
+
+/// Imports the site's profile once more under this name and for another client, which makes another organisation of it.
+async fn import_another(site: &Site, name: &str) {
+    let own = std::fs::read_to_string(site.profile()).unwrap();
+    let mut seen = [false; 2];
+    let lines = own.lines().map(|line| match line.split_once('=') {
+        Some((key, _)) if key.trim() == "name" && !seen[0] => {
+            seen[0] = true;
+            format!("name = {name:?}")
+        }
+        Some((key, _)) if key.trim() == "client-id" => {
+            seen[1] = true;
+            "client-id = \"another\"".to_owned()
+        }
+        _ => line.to_owned(),
+    });
+    let other = lines.collect::<Vec<_>>().join("\n");
+    assert_eq!(seen, [true; 2], "{own}");
+    let file = site.files().join("another.toml");
+    std::fs::write(&file, other).unwrap();
+    let import = ["profile", "import", file.to_str().unwrap()];
+    drop(site.run(&import).await.exits(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_job_is_left_untouched_and_named_under_another_profile_and_taken_up_under_its_own() {
+    let site = Site::open("[[device]]\nserial = \"D1\"\nkeep_link = true\n").await;
+    let own = site.run(&["profile", "show"]).await.exits(0).last("profile")["name"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let paper = site.paper(&site.labels(&["D1"]));
+    let mut running = site.start(&["commission", "--labels", &paper]);
+    let begun = running.until_stage("joining").await;
+    running.signal("KILL").await;
+    drop(running.end().await);
+    let job = begun["job"].as_str().unwrap();
+    let before = steps(&site, job).await;
+
+    import_another(&site, "Quarry").await;
+    let left = site.run(&["resume"]).await.exits(0);
+    let line = left.last("not-taken-up");
+    assert_eq!(line["job"], job);
+    assert_eq!(line["why"], "other-organisation");
+    assert_eq!(line["profile"], own.as_str());
+    left.last("nothing-open");
+    assert_eq!(steps(&site, job).await, before, "nothing of it was touched");
+
+    let resumed = site.run(&["--profile", &own, "resume"]).await;
+    settled(&site, &resumed, "D1", job).await;
+    let over = site.run(&["--profile", &own, "resume"]).await.exits(0);
+    over.last("nothing-open");
+}

@@ -154,8 +154,49 @@ describe('what the journal or the label tells of a device', () => {
 });
 
 describe('unfinished jobs of an earlier run', () => {
+  const OWN = { of: 'own' } as const;
+
+  it('of another organisation are named and cannot be taken up until its profile is chosen', async () => {
+    const left = { serial: null, at: 1, applied: true, done: false, superseded: false };
+    const app = await open(
+      view({
+        unfinished: [
+          { ...left, job: 'u1', name: 'A', whose: OWN },
+          {
+            ...left,
+            job: 'u2',
+            name: 'B',
+            whose: { of: 'other', profile: 'Harbour Works', issuer: 'https://id.example' },
+          },
+          {
+            ...left,
+            job: 'u3',
+            name: 'C',
+            whose: { of: 'other', profile: null, issuer: 'https://id.example' },
+          },
+        ],
+      }),
+    );
+    expect(screen.getByText('belongs to Harbour Works', { exact: false })).toBeTruthy();
+    expect(screen.getByText('belongs to https://id.example', { exact: false })).toBeTruthy();
+    expect(screen.getByRole('button', { name: 'Resume 1 device' })).toBeTruthy();
+    expect(screen.queryByRole('button', { name: 'Resume B' })).toBeNull();
+    expect(screen.queryByRole('button', { name: 'Undo C' })).toBeNull();
+    screen.getByRole('button', { name: 'Choose Harbour Works' }).click();
+    expect(app.sent.at(-1)).toEqual({ do: 'choose-profile', name: 'Harbour Works' });
+  });
+
+  it('of which nothing says whose they are are asked about and not taken up by guess', async () => {
+    const left = { serial: null, at: 1, applied: true, done: false, superseded: false };
+    const state = view({ unfinished: [{ ...left, job: 'u1', name: 'A', whose: { of: 'unknown' } }] });
+    const app = await open(state);
+    expect(screen.queryByRole('button', { name: 'Resume 1 device' })).toBeNull();
+    screen.getByRole('button', { name: `It belongs to ${state.profile?.name}: A` }).click();
+    expect(app.sent.at(-1)).toEqual({ do: 'adopt', job: 'u1' });
+  });
+
   it('can be resumed or undone, one or all', async () => {
-    const left = { serial: null, at: 1, applied: true, done: false };
+    const left = { serial: null, at: 1, applied: true, done: false, superseded: false, whose: OWN };
     const app = await open(
       view({
         unfinished: [
@@ -174,7 +215,20 @@ describe('unfinished jobs of an earlier run', () => {
 
   it('are not said to lack their settings where the device is done', async () => {
     await open(
-      view({ unfinished: [{ serial: null, at: 1, applied: false, done: true, job: 'u1', name: 'A' }] }),
+      view({
+        unfinished: [
+          {
+            serial: null,
+            at: 1,
+            applied: false,
+            done: true,
+            superseded: false,
+            whose: OWN,
+            job: 'u1',
+            name: 'A',
+          },
+        ],
+      }),
     );
     expect(screen.getByText(LANGUAGES.en.unfinished.done, { exact: false })).toBeTruthy();
     expect(screen.queryByText(LANGUAGES.en.unfinished.notApplied, { exact: false })).toBeNull();

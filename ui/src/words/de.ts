@@ -334,6 +334,12 @@ export const de: Words = {
     applied: 'hat seine Einstellungen: Die Cloud wird nach dem Ergebnis gefragt',
     notApplied: 'hat seine Einstellungen nicht bekommen',
     done: 'ist in Betrieb: Nur befristete Zugangsdaten, die es nicht benutzt hat, sind noch rückgängig zu machen',
+    superseded:
+      'wurde bei einem späteren Einsatz in Betrieb genommen: Nur die befristeten Zugangsdaten von diesem sind noch rückgängig zu machen',
+    ofOther: (who) => `gehört zu ${who}: Wählen Sie das Profil`,
+    ofUnknown: 'wurde von einem älteren Fieldkey begonnen, das nicht aufgeschrieben hat, für wen',
+    choose: (who) => `${who} wählen`,
+    adopt: (who) => `Es gehört zu ${who}`,
     resume: 'Fortsetzen',
     undo: 'Rückgängig machen',
     resumeAll: (n) => `${devices(n)} fortsetzen`,
@@ -405,6 +411,7 @@ export const de: Words = {
 
   steps: {
     started: 'Begonnen',
+    adopted: 'Eine Person hat gesagt, wem es gehört',
     linking: 'Verbindung wird aufgebaut',
     identified: 'Identität nachgewiesen',
     snapshot: 'Stand der Cloud notiert',

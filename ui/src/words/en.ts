@@ -332,6 +332,12 @@ export const en = {
     applied: 'has its settings: the cloud is asked how it ended',
     notApplied: 'did not get its settings',
     done: 'is commissioned: only a temporary credential that it did not use is to be undone',
+    superseded:
+      'was commissioned by a later visit: only the temporary credential of this one is to be undone',
+    ofOther: (who: string) => `belongs to ${who}: choose that profile`,
+    ofUnknown: 'was begun by an older Fieldkey, which did not write down for whom',
+    choose: (who: string) => `Choose ${who}`,
+    adopt: (who: string) => `It belongs to ${who}`,
     resume: 'Resume',
     undo: 'Undo',
     resumeAll: (n: number) => `Resume ${devices(n)}`,
@@ -403,6 +409,7 @@ export const en = {
 
   steps: {
     started: 'Begun',
+    adopted: 'A person said whose it is',
     linking: 'About to link',
     identified: 'Identity proven',
     snapshot: 'The cloud’s knowledge noted',

@@ -268,6 +268,21 @@ export const faults: Record<FaultCode, Advice> = {
     'Die Anmeldung ist beendet, wurde widerrufen oder hat nie begonnen.',
     'Melden Sie sich wieder an und setzen Sie dann fort.',
   ),
+  'other-organisation': say(
+    'Dieses Gerät wurde für eine andere Organisation begonnen.',
+    'Nur die Cloud jener Organisation kann sagen, was daraus geworden ist.',
+    'Wählen Sie das Profil jener Organisation und setzen Sie dann fort.',
+  ),
+  'organisation-unknown': say(
+    'Nirgends steht, für welche Organisation dieses Gerät begonnen wurde.',
+    'Ein älteres Fieldkey hat es begonnen und das nicht aufgeschrieben.',
+    'Gehört es hierher, sagen Sie das in der Liste der offenen Geräte; setzen Sie dann fort.',
+  ),
+  superseded: say(
+    'Ein späterer Einsatz hat dieses Gerät in Betrieb genommen.',
+    'Dieser frühere Auftrag war da noch offen und ist damit erledigt.',
+    'Es ist nichts mehr zu tun.',
+  ),
   'cloud-unreachable': say(
     'Die Cloud ist von diesem Rechner aus nicht erreichbar.',
     'Hier gibt es kein Internet, oder ein Proxy oder Zertifikat steht dazwischen.',

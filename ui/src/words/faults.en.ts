@@ -268,6 +268,21 @@ export const faults: Record<FaultCode, Advice> = {
     'The sign-in has ended, was revoked, or never began.',
     'Sign in again, then resume.',
   ),
+  'other-organisation': say(
+    'This device was begun for another organisation.',
+    'Only that organisation’s cloud can say what has become of it.',
+    'Choose that organisation’s profile, then resume.',
+  ),
+  'organisation-unknown': say(
+    'Nothing says for which organisation this device was begun.',
+    'An older Fieldkey began it, which did not write that down.',
+    'Say in the list of open devices that it belongs here, if it does; then resume.',
+  ),
+  superseded: say(
+    'A later visit has commissioned this device.',
+    'This earlier job was left open then, and is settled by it.',
+    'There is nothing more to do.',
+  ),
   'cloud-unreachable': say(
     'The cloud cannot be reached from this computer.',
     'No Internet here, or a proxy or certificate stands between.',

@@ -87,7 +87,7 @@ pub(crate) enum Command {
     /// Commission one device, or a batch from a file of labels.
     Commission(Commission),
     /// Finish or undo what a crash, a lost link or Ctrl-C left open.
-    Resume,
+    Resume(Resume),
     /// Watch a device in the cloud until it is seen online.
     Watch {
         /// The device's serial number.
@@ -294,6 +294,14 @@ pub(crate) enum Network {
         #[arg(value_parser = ssid)]
         ssid: String,
     },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Resume {
+    /// Say that this job, of which an older Fieldkey did not write down for whom it was begun, belongs to the profile's
+    /// organisation; may be given several times.
+    #[arg(long, value_name = "JOB")]
+    pub(crate) adopt: Vec<String>,
 }
 
 #[derive(Debug, Args)]

@@ -130,7 +130,7 @@ async fn run(
         Command::Whoami => commands::sign_in::whoami(&base.with_profile()?).await,
         Command::Network(wanted) => commands::network::run(&base.with_profile()?, wanted).await,
         Command::Commission(wanted) => commands::commission::run(&base.with_profile()?, wanted).await,
-        Command::Resume => commands::resume::run(&base.with_profile()?).await,
+        Command::Resume(wanted) => commands::resume::run(&base.with_profile()?, wanted).await,
         Command::Watch {
             serial,
             timeout,

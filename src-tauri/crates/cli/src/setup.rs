@@ -80,9 +80,9 @@ impl Base {
         SqliteJournal::open(&self.home.journal())
     }
 
-    /// The right to run jobs with these files, until it is dropped.
-    pub(crate) fn work(&self) -> Result<Work, Ended> {
-        self.home.work().map_err(|error| match error {
+    /// The right to run jobs with these files, until it is dropped and the engine that has it has ended.
+    pub(crate) fn work(&self) -> Result<Arc<Work>, Ended> {
+        self.home.work().map(Arc::new).map_err(|error| match error {
             WorkError::Busy(_) => Ended::new(
                 Exit::Local,
                 "in-use",
@@ -227,11 +227,12 @@ impl Setup {
     }
 
     /// Everything that commissioning needs.
-    pub(crate) fn parts(&self, signed_in: &SignedIn) -> Result<Parts, Ended> {
+    pub(crate) fn parts(&self, signed_in: &SignedIn, work: &Arc<Work>) -> Result<Parts, Ended> {
         let cloud = self.cloud(&signed_in.sign_in)?;
         let (journal, entropy) = (Arc::new(self.journal()?), Box::new(entropy()?));
         let organisation = self.organisation();
-        Ok(organisation.parts(&signed_in.session, cloud, self.radio(), journal, entropy))
+        let work = Arc::clone(work);
+        Ok(organisation.parts(&signed_in.session, cloud, self.radio(), journal, work, entropy))
     }
 
     fn organisation(&self) -> Organisation {
@@ -286,6 +287,8 @@ pub(crate) fn listener(base: &Base) -> Result<Engine, Ended> {
         radio: base.radio(),
         cloud: Arc::new(Nobody),
         journal: Arc::new(base.journal()?),
+        work: None,
+        organisation: None,
         clock: Arc::clone(&base.clock),
         entropy: Box::new(entropy()?),
         makers: Vec::new(),

@@ -2,7 +2,20 @@
 
 use commission::evidence::{Evidence, Fact, Source};
 use commission::flow::{OutcomeRecord, Stage};
+use commission::organisation::OrganisationId;
 use engine::view::{JobState, What};
+
+/// Whose a job is, and what to do about it.
+pub(crate) fn belongs_to(organisation: &OrganisationId, profile: Option<&str>) -> String {
+    match profile {
+        Some(name) => {
+            format!("it belongs to {name}; choose that profile: fieldkey --profile {name:?} resume")
+        }
+        None => format!(
+            "it belongs to {organisation}, whose profile is not imported here; get the file from that office"
+        ),
+    }
+}
 
 /// A stage, as what is going on.
 pub(crate) fn stage(stage: Stage) -> &'static str {

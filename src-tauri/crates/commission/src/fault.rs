@@ -228,6 +228,15 @@ pub enum Fault {
     /// The person is no longer signed in.
     #[error("nobody is signed in")]
     SignedOut,
+    /// The job belongs to another organisation, named by its cloud and issuer.
+    #[error("the job belongs to another organisation: {0}")]
+    OtherOrganisation(String),
+    /// The job is of before jobs had an organisation, and nobody has said whose it is.
+    #[error("nothing says to which organisation the job belongs")]
+    OrganisationUnknown,
+    /// A later job of the same device is done and settles this one.
+    #[error("a later visit has commissioned the device")]
+    Superseded,
     /// The cloud cannot be reached.
     #[error("the cloud cannot be reached: {0}")]
     CloudUnreachable(String),
@@ -316,6 +325,9 @@ impl Fault {
             Self::ActiveCredentials(_) => "active-credentials",
             Self::ReleaseRefused { .. } => "release-refused",
             Self::SignedOut => "signed-out",
+            Self::OtherOrganisation(_) => "other-organisation",
+            Self::OrganisationUnknown => "organisation-unknown",
+            Self::Superseded => "superseded",
             Self::CloudUnreachable(_) => "cloud-unreachable",
             Self::Cloud { .. } => "cloud-error",
             Self::Cancelled(_) => "cancelled",

@@ -26,6 +26,7 @@ pub mod finding;
 pub mod flow;
 pub mod gatt;
 pub mod label;
+pub mod ledger;
 pub mod nearby;
 pub mod network;
 pub mod organisation;

@@ -3,7 +3,7 @@
 //! Keyed by the fault's stable code; the window translates by the same codes. No sentence holds a secret, since no
 //! fault does.
 
-use commission::fault::{CloudError, Fault};
+use commission::fault::{CloudError, Fault, FaultRecord};
 use commission::gatt::LinkError;
 use serde::Serialize;
 
@@ -78,6 +78,17 @@ impl From<&CloudError> for Failure {
 }
 
 impl Failure {
+    /// A fault of which only the record is left.
+    pub fn recorded(record: &FaultRecord) -> Self {
+        Self {
+            code: record.code.clone(),
+            what: format!("This had ended already: {}.", record.detail),
+            why: String::new(),
+            now: "Commission the device again, if that is still to be done.".into(),
+            remedy: Remedy::Retry,
+        }
+    }
+
     /// A fault that left it unknown how a job ended. Whatever else might help against it, the cloud is asked first:
     /// the device may work already.
     pub fn unknown(fault: &Fault) -> Self {
@@ -437,6 +448,24 @@ fn words(fault: &Fault) -> Words {
             "The sign-in has ended, was revoked, or never began.",
             "Sign in: fieldkey sign-in. Then fieldkey resume finishes what was left open, if anything was.",
             SignIn,
+        ),
+        Fault::OtherOrganisation(organisation) => say(
+            "This device was begun for another organisation.",
+            format!("It belongs to {organisation}; nobody else can say what has become of it."),
+            "Choose that organisation's profile, then run fieldkey resume.",
+            AskOffice,
+        ),
+        Fault::OrganisationUnknown => say(
+            "Nothing says for which organisation this device was begun.",
+            "An older Fieldkey began it, which did not write that down.",
+            "If it belongs to this organisation, run fieldkey resume --adopt with its job.",
+            Resume,
+        ),
+        Fault::Superseded => say(
+            "A later visit has commissioned this device.",
+            "This earlier job was left open then, and is settled by it.",
+            "There is nothing more to do.",
+            Retry,
         ),
         Fault::CloudUnreachable(detail) => say(
             "The cloud cannot be reached from this computer.",

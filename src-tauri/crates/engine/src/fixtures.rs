@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use ::http::{HeaderMap, Request, StatusCode};
 use async_trait::async_trait;
+use commission::organisation::OrganisationId;
 use commission::secret::Token;
 use commission::time::{Moment, UnixTime};
 use tokio::sync::watch;
@@ -14,9 +15,25 @@ use zeroize::Zeroizing;
 
 use crate::cloud::http::{Answer, Exchange, HttpError};
 use crate::ports::{Clock, Hold, Vault, VaultEntry, VaultError};
+use crate::settings::{Home, Work};
 
 /// 2026-01-01T00:00:00Z, when every test begins.
 pub(crate) const NEW_YEAR: i64 = 1_767_225_600;
+
+/// The right to run jobs with files of its own.
+pub(crate) fn work() -> Arc<Work> {
+    let dir = tempfile::tempdir().unwrap();
+    Arc::new(Home::under(dir.path()).work().unwrap())
+}
+
+/// The organisation that this client of one issuer works for.
+pub(crate) fn organisation(client: &str) -> OrganisationId {
+    OrganisationId {
+        issuer: "https://id.example".into(),
+        client: client.into(),
+        cloud: "broker https://claims.example/".into(),
+    }
+}
 
 /// Stands still until it is moved.
 pub(crate) struct TestClock {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use commission::organisation::OrganisationId;
 use commission::policy::Limits;
 use commission::secret::Entropy;
 use thiserror::Error;
@@ -10,7 +11,7 @@ use crate::cloud::aws::bulk::Tasks;
 use crate::cloud::{AddressError, AwsIot, Broker, Http, HttpSetupError, PlaceError};
 use crate::ports::{Clock, Cloud, Journal, Radio, Vault};
 use crate::run::Parts;
-use crate::settings::{CloudSettings, Profile};
+use crate::settings::{CloudSettings, Profile, Work};
 use crate::signin::{Session, SignIn, SignInSettings};
 
 /// Why a profile that reads well cannot be used.
@@ -43,6 +44,11 @@ impl Organisation {
     /// Its profile.
     pub fn profile(&self) -> &Profile {
         &self.profile
+    }
+
+    /// The authority that its jobs belong to.
+    pub fn id(&self) -> OrganisationId {
+        self.profile.organisation()
     }
 
     /// Its sign-in over this vault; nothing of an earlier run is taken up yet.
@@ -99,12 +105,15 @@ impl Organisation {
         cloud: Arc<dyn Cloud>,
         radio: Arc<dyn Radio>,
         journal: Arc<dyn Journal>,
+        work: Arc<Work>,
         entropy: Box<dyn Entropy + Send>,
     ) -> Parts {
         Parts {
             radio,
             cloud,
             journal,
+            work: Some(work),
+            organisation: Some(self.id()),
             clock: Arc::clone(&self.clock),
             entropy,
             makers: self.profile.makers.clone(),

@@ -15,6 +15,7 @@ use commission::evidence::{Observation, Snapshot, Thing};
 use commission::fault::CloudError;
 use commission::flow::{JobId, Step};
 use commission::gatt::{GattOp, GattTable, LinkError, PeripheralId};
+use commission::ledger::Ledger;
 use commission::rights::May;
 use commission::secret::Token;
 use commission::time::{Moment, UnixTime};
@@ -490,7 +491,24 @@ pub trait Journal: Send + Sync {
     ///
     /// # Errors
     /// [`JournalError`].
-    async fn unfinished(&self) -> Result<Vec<JobId>, JournalError>;
+    async fn unfinished(&self) -> Result<Vec<JobId>, JournalError> {
+        let ledger = self.ledger().await?;
+        Ok(ledger.open().map(|open| open.record.job).collect())
+    }
+
+    /// What all jobs together say; of jobs that are settled, at least what those that are not have to be held against.
+    ///
+    /// # Errors
+    /// [`JournalError`].
+    async fn ledger(&self) -> Result<Ledger, JournalError> {
+        let mut entries = Vec::new();
+        for first in self.jobs().await? {
+            entries.extend(self.entries(first.job).await?);
+        }
+        entries.sort_by_key(|entry| entry.number);
+        let steps = entries.into_iter().map(|entry| (entry.job, entry.step));
+        Ok(Ledger::of(steps))
+    }
 
     /// Checks that nothing was changed; the number of entries.
     ///

@@ -20,6 +20,7 @@ use commission::finding::{Finder, Wanted};
 use commission::flow::{Batch, CallId, Dialects, Ended, Input, Job, JobId, Namesake, Plan};
 use commission::gatt::{GattTable, LinkError, PeripheralId};
 use commission::nearby::{FADE_AFTER, Nearby, Surroundings};
+use commission::organisation::OrganisationId;
 use commission::policy::{Least, Limits, Policy};
 use commission::secret::Entropy;
 use commission::time::Moment;
@@ -27,10 +28,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use self::resuming::{Resumed, Take};
-use crate::ports::{Clock, Cloud, Journal, JournalEntry, Link, Radio};
+use self::resuming::{Recall, Recalled, Take};
+use crate::ports::{Clock, Cloud, Journal, JournalError, Link, Radio};
 use crate::request::{Order, Request, Target};
-use crate::settings::Maker;
+use crate::settings::{Maker, Work};
 use crate::view::View;
 
 /// How long an order waits for its device to be heard.
@@ -52,6 +53,10 @@ pub struct Parts {
     pub cloud: Arc<dyn Cloud>,
     /// The journal.
     pub journal: Arc<dyn Journal>,
+    /// The right to run jobs, held until the loop has ended; without it the engine only listens.
+    pub work: Option<Arc<Work>>,
+    /// Whose jobs it runs; those of others it never takes up.
+    pub organisation: Option<OrganisationId>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -133,8 +138,8 @@ enum Wake {
     Hearing(u64),
     /// The radio went deaf: it could not start, or its stream ended.
     Deaf(u64, Option<LinkError>),
-    /// What the journal says of a job to resume.
-    Remembered(JobId, Result<Vec<JournalEntry>, String>),
+    /// What the journal says of the jobs that are to be taken up.
+    Recalled(Result<Recalled, JournalError>),
 }
 
 /// A job's link, with the number of the attempt that made it.
@@ -168,10 +173,8 @@ struct Driver {
     generation: u64,
     /// Of each job, its latest run: answers to an earlier one are about something else.
     runs: BTreeMap<JobId, u64>,
-    /// Jobs whose entries are being read.
-    remembering: BTreeMap<JobId, Take>,
-    /// Jobs that an earlier run left and whose device another job holds, in the order in which they were read.
-    held_back: Vec<Resumed>,
+    /// Jobs that an earlier run left and that are to be taken up.
+    recall: Recall,
     ending: bool,
     wanted_listening: bool,
     ears: Option<(u64, JoinHandle<()>)>,
@@ -201,8 +204,7 @@ impl Driver {
             parting: watch::Sender::new(0),
             generation: 0,
             runs: BTreeMap::new(),
-            remembering: BTreeMap::new(),
-            held_back: Vec::new(),
+            recall: Recall::default(),
             ending: false,
             wanted_listening: false,
             ears: None,
@@ -297,8 +299,8 @@ impl Driver {
             Request::Listen => self.wanted_listening = true,
             Request::StopListening => self.wanted_listening = false,
             Request::Commission(job, order) => self.order(job, *order),
-            Request::Resume(job) => self.remember(job, Take::On),
-            Request::Undo(job) => self.remember(job, Take::Back),
+            Request::Resume(job) => self.take_up(job, Take::On),
+            Request::Undo(job) => self.take_up(job, Take::Back),
             Request::Answer(job, question, answer) => self.feed(job, Input::Answer(question, answer)),
             Request::Cancel(job) => self.cancel(job),
             Request::CancelAll => {
@@ -335,6 +337,10 @@ impl Driver {
             self.show_not_begun(job, &Fault::Cancelled(None), true);
             return;
         }
+        if self.parts.work.is_none() {
+            self.show_not_begun(job, &Fault::SignedOut, true);
+            return;
+        }
         self.finder.add(job, wanted, self.parts.clock.now() + FIND);
         self.orders.insert(job, order);
         // What the radio says now is worth more than what it said last.
@@ -358,7 +364,7 @@ impl Driver {
         if self.finder.remove(job) {
             self.orders.remove(&job);
             self.show_not_begun(job, &Fault::Cancelled(None), true);
-        } else if self.remembering.remove(&job).is_some() || self.hold_back_no_more(job) {
+        } else if self.recall.forget(job) {
             // What an earlier run left is as it was.
             self.show_not_begun(job, &Fault::Cancelled(None), false);
         } else {
@@ -404,7 +410,7 @@ impl Driver {
                     self.show_deaf(trouble.as_ref());
                 }
             }
-            Wake::Remembered(job, entries) => self.resume(job, entries),
+            Wake::Recalled(recalled) => self.recalled(recalled),
         }
     }
 
@@ -413,7 +419,7 @@ impl Driver {
         let now = self.parts.clock.now();
         self.around.handle_timeout(now);
         self.show_nearby();
-        self.begin_resumed();
+        self.recall_when_due();
         let held = self.taken.values().chain(self.wrong_ones.values());
         let taken: BTreeSet<PeripheralId> = held.cloned().collect();
         for (job, device) in self.finder.settle(&self.around, &taken) {
@@ -468,7 +474,7 @@ impl Driver {
         self.taken.insert(job, device.peripheral.clone());
         let plan = Plan {
             job,
-            organisation: None,
+            organisation: self.parts.organisation.clone(),
             peripheral: device.peripheral.clone(),
             name: device.name.clone().unwrap_or_else(|| device.peripheral.0.clone()),
             dialect: device.dialect,

@@ -93,7 +93,11 @@ job: JobId | null, } | { "do": "undo",
 /**
  * The job; all of them where none.
  */
-job: JobId | null, } | { "do": "clear-ended" } | { "do": "blink", 
+job: JobId | null, } | { "do": "adopt", 
+/**
+ * The job.
+ */
+job: JobId, } | { "do": "clear-ended" } | { "do": "blink", 
 /**
  * Which.
  */

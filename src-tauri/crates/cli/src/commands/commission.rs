@@ -39,12 +39,12 @@ pub(crate) async fn run(setup: &Setup, wanted: &args::Commission) -> Result<(), 
             ));
         }
     };
-    let _work = setup.work()?;
+    let work = setup.work()?;
     let signed_in = setup.signed_in().await?;
     if let Some(device) = wanted.device.as_ref().filter(|_| rows.is_empty()) {
         rows.push(typed(setup, device, wanted).await?);
     }
-    let mut parts = setup.parts(&signed_in)?;
+    let mut parts = setup.parts(&signed_in, &work)?;
     if let Some(links) = wanted.links {
         parts.policy.links = links;
     }

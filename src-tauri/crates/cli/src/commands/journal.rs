@@ -5,7 +5,10 @@ use std::collections::BTreeSet;
 use commission::claim::{CleanupHandle, Purpose};
 use commission::device::Serial;
 use commission::flow::{JobId, OutcomeRecord, Step};
+use commission::ledger::{Ledger, Whose};
+use commission::organisation::OrganisationId;
 use engine::ports::{Journal, JournalEntry};
+use engine::settings::Profiles;
 use serde::Serialize;
 
 use crate::exit::Ended;
@@ -64,9 +67,10 @@ pub(crate) async fn run(
     if let (true, false, Some(site)) = (here.is_empty(), jobs.is_empty(), site) {
         setup.out.say(nothing_at(site, &jobs));
     }
+    let own = setup.profile().ok().map(|profile| profile.organisation());
     for begun in here {
         let entries = journal.entries(begun.job).await?;
-        list(setup, begun, &entries);
+        list(setup, begun, &entries, own.as_ref());
     }
     Ok(())
 }
@@ -112,7 +116,7 @@ fn meant(jobs: &[JournalEntry], wanted: &str) -> Result<JobId, Ended> {
     }
 }
 
-fn list(setup: &Base, begun: &JournalEntry, entries: &[JournalEntry]) {
+fn list(setup: &Base, begun: &JournalEntry, entries: &[JournalEntry], own: Option<&OrganisationId>) {
     let proven = entries.iter().rev().find_map(|entry| match &entry.step {
         Step::Identified { identity, .. } => Some(identity.serial.as_str()),
         Step::Claiming { serial, .. } => Some(serial.as_str()),
@@ -133,6 +137,13 @@ fn list(setup: &Base, begun: &JournalEntry, entries: &[JournalEntry]) {
         && !engine::journal::remains(entries).is_empty()
     {
         how.push_str(" (a replaced claim is left: run fieldkey resume)");
+    }
+    let steps = entries.iter().map(|entry| (entry.job, entry.step.clone()));
+    if let Some(open) = Ledger::of(steps).open_job(begun.job)
+        && let Whose::Other(other) = open.record.whose(own)
+    {
+        let profile = Profiles::new(&setup.home).name_of(other);
+        how.push_str(&format!("; {}", words::belongs_to(other, profile.as_deref())));
     }
     let id = begun.job.0.to_string();
     let words = format!(
@@ -218,6 +229,7 @@ fn step(entry: &JournalEntry, entries: &[JournalEntry]) -> String {
                 site.unwrap_or_default()
             )
         }
+        Step::Adopted { organisation } => format!("belongs to {organisation}, as {} said", entry.person),
         Step::Linking => "linking".into(),
         Step::Identified { identity, .. } => format!("is {}, key {}", identity.serial, identity.key_sha256),
         Step::Snapshot { snapshot } => match &snapshot.thing {

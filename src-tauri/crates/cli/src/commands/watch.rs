@@ -32,8 +32,8 @@ pub(crate) async fn run(
 ) -> Result<(), Ended> {
     let parameters = given.by_name()?;
     let signed_in = setup.signed_in().await?;
-    let parts = setup.parts(&signed_in)?;
-    let watching = watch(setup, parts.cloud.as_ref(), serial, &parameters);
+    let cloud = setup.cloud(&signed_in.sign_in)?;
+    let watching = watch(setup, cloud.as_ref(), serial, &parameters);
     tokio::select! {
         seen = watching => seen,
         () = tokio::time::sleep(Duration::from_secs(timeout.into())) => Err(Ended::new(

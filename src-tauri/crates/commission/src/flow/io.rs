@@ -411,6 +411,11 @@ pub enum Step {
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         parameters: BTreeMap<String, String>,
     },
+    /// A person said whose a job is that began before jobs belonged to an authority.
+    Adopted {
+        /// Whose.
+        organisation: OrganisationId,
+    },
     /// The device is about to be linked.
     Linking,
     /// The device proved who it is.

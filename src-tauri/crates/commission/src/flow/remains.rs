@@ -104,6 +104,7 @@ impl Remains {
                 OutcomeRecord::Failed { .. } | OutcomeRecord::Unknown { .. } => {}
             },
             Step::Started { .. }
+            | Step::Adopted { .. }
             | Step::Linking
             | Step::Snapshot { .. }
             | Step::WritingSettings { .. }

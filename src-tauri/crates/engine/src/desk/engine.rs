@@ -106,8 +106,8 @@ impl Worker {
             office.organisation.clone(),
         );
         let journal = self.journal.clone()?;
-        match self.parts.home.work() {
-            Ok(work) => self.work = Some(work),
+        let work = match self.parts.home.work() {
+            Ok(work) => Arc::new(work),
             Err(error @ WorkError::Busy(_)) => {
                 self.warn(
                     "in-use",
@@ -124,9 +124,10 @@ impl Worker {
                 );
                 return None;
             }
-        }
+        };
         let entropy = self.entropy()?;
-        let mut parts = organisation.parts(&session, cloud, self.radio(), journal, Box::new(entropy));
+        self.work = Some(Arc::clone(&work));
+        let mut parts = organisation.parts(&session, cloud, self.radio(), journal, work, Box::new(entropy));
         if let Some(links) = self.kept.settings.links {
             parts.policy.links = links.clamp(1, parts.policy.links);
         }
@@ -140,6 +141,8 @@ impl Worker {
             radio: self.radio(),
             cloud: Arc::new(Nobody),
             journal,
+            work: None,
+            organisation: None,
             clock: Arc::clone(&self.parts.clock),
             entropy: Box::new(entropy),
             makers: Vec::new(),

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use commission::evidence::Fact;
 use commission::flow::{OutcomeRecord, Step};
+use commission::organisation::OrganisationId;
 
-use super::{UnfinishedView, Wake, Worker};
-use crate::journal::{self, SqliteJournal};
+use super::{UnfinishedView, Wake, WhoseView, Worker};
+use crate::journal::SqliteJournal;
 use crate::ports::{Journal, JournalError};
 
 /// See the module.
@@ -18,7 +19,15 @@ pub(super) struct Past {
     /// What a device of this name showed of itself last.
     pub(super) shown: BTreeMap<String, Shown>,
     /// Jobs without an end, oldest first.
-    pub(super) unfinished: Vec<UnfinishedView>,
+    pub(super) unfinished: Vec<Left>,
+}
+
+/// A job without an end.
+pub(super) struct Left {
+    /// As it is shown, but for whose it is.
+    pub(super) shown: UnfinishedView,
+    /// Whose it is, where the journal says so.
+    pub(super) organisation: Option<OrganisationId>,
 }
 
 /// What a device showed of itself.
@@ -66,8 +75,9 @@ impl Worker {
 
 async fn past(journal: Arc<dyn Journal>) -> Result<Past, JournalError> {
     let mut past = Past::default();
-    let mut names = BTreeMap::new();
+    let (mut names, mut began) = (BTreeMap::new(), BTreeMap::new());
     for first in journal.jobs().await? {
+        began.insert(first.job, first.at.0);
         if let Step::Started { name, .. } = first.step {
             names.insert(first.job, name);
         }
@@ -99,27 +109,24 @@ async fn past(journal: Arc<dyn Journal>) -> Result<Past, JournalError> {
             past.done.insert(name.clone(), last.at.0);
         }
     }
-    for job in journal.unfinished().await? {
-        let entries = journal.entries(job).await?;
-        let Some(first) = entries.first() else {
-            continue;
+    for open in journal.ledger().await?.open() {
+        let record = open.record;
+        let name = match record.begun() {
+            Some(Step::Started { name, .. }) => name.clone(),
+            _ => String::new(),
         };
-        let at = first.at.0;
-        let started = entries.iter().rev().find_map(|entry| match &entry.step {
-            Step::Started { name, serial, .. } => {
-                Some((name.clone(), serial.as_ref().map(ToString::to_string)))
-            }
-            _ => None,
-        });
-        let (name, serial) = started.unwrap_or_default();
-        let left = journal::remains(&entries);
-        past.unfinished.push(UnfinishedView {
-            job,
-            name,
-            serial,
-            at,
-            applied: left.applied,
-            done: left.done.is_some(),
+        past.unfinished.push(Left {
+            shown: UnfinishedView {
+                job: record.job,
+                name,
+                serial: record.serial().map(ToString::to_string),
+                at: began.get(&record.job).copied().unwrap_or_default(),
+                applied: open.remains.applied,
+                done: open.remains.done.is_some(),
+                superseded: open.remains.superseded,
+                whose: WhoseView::Unknown,
+            },
+            organisation: record.organisation().cloned(),
         });
     }
     Ok(past)

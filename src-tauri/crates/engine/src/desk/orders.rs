@@ -7,13 +7,16 @@ use commission::claim::Purpose;
 use commission::flow::{Answer, JobId, QuestionId};
 use commission::gatt::PeripheralId;
 use commission::label::Label;
+use commission::ledger::Whose;
 use commission::network::{Network, Ssid};
+use commission::organisation::OrganisationId;
 use commission::secret::Passphrase;
 use uuid::Uuid;
 
 use super::{DeviceChoice, NetworkChoice, Reply, Typed, Wake, Who, Worker};
 use crate::failure::{Failure, Remedy};
-use crate::ports::{FillError, Vault, VaultEntry, VaultError};
+use crate::journal::{self, AdoptError};
+use crate::ports::{FillError, Journal as _, Vault, VaultEntry, VaultError};
 use crate::possession::{self, NoAnswer};
 use crate::request::{Order, Request as EngineRequest, Target};
 use crate::system::SystemEntropy;
@@ -270,22 +273,61 @@ impl Worker {
     /// Takes up what an earlier run left: one job, or all.
     pub(super) fn take_up(&mut self, job: Option<JobId>, how: fn(JobId) -> EngineRequest) {
         if self.work.is_none() {
-            return self.warn(
-                "not-ready",
-                "The cloud has to be asked, and nobody who may is signed in.",
-                "Sign in first.",
-            );
+            return self.not_ready();
         }
-        let open: Vec<JobId> = self
-            .past
-            .unfinished
-            .iter()
-            .map(|open| open.job)
-            .filter(|open| job.is_none_or(|job| job == *open))
-            .collect();
-        for job in open {
-            self.engine(how(job));
+        // The engine believes no list either: it looks at what the journal says when it begins.
+        if let Some(job) = job {
+            return self.engine(how(job));
         }
+        let (Some(journal), Some(own)) = (self.journal.clone(), self.own()) else {
+            return;
+        };
+        let generation = self.generation;
+        self.later(async move {
+            match journal.ledger().await {
+                Ok(ledger) => {
+                    let open = ledger.open();
+                    let jobs = open.filter(|open| open.record.whose(Some(&own)) == Whose::Own);
+                    let jobs = jobs.map(|open| open.record.job).collect();
+                    Wake::TakeUp(generation, jobs, how)
+                }
+                Err(error) => Wake::JournalFailed(error),
+            }
+        });
+    }
+
+    /// The person says that a job of before jobs had an organisation belongs to the present one.
+    pub(super) fn adopt(&mut self, job: JobId) {
+        let (Some(work), Who::Somebody(session), Some(journal), Some(own)) =
+            (self.work.clone(), &self.who, self.journal.clone(), self.own())
+        else {
+            return self.not_ready();
+        };
+        let person = session.person.subject.clone();
+        self.later(async move {
+            Wake::Adopted(journal::adopt(&work, journal.as_ref(), job, &own, &person).await)
+        });
+    }
+
+    pub(super) fn adopted(&mut self, result: Result<(), AdoptError>) {
+        match result {
+            Err(AdoptError::Journal(error)) => self.fail_journal(&error),
+            // Somebody was quicker; the list says how it stands.
+            Ok(()) | Err(AdoptError::NotOpen | AdoptError::Other(_)) => self.look_at_past(),
+        }
+    }
+
+    fn not_ready(&mut self) {
+        self.warn(
+            "not-ready",
+            "The cloud has to be asked, and nobody who may is signed in.",
+            "Sign in first.",
+        );
+    }
+
+    /// The authority that present work belongs to.
+    pub(super) fn own(&self) -> Option<OrganisationId> {
+        self.office.as_ref().map(|office| office.organisation.id())
     }
 
     pub(super) fn clear_ended(&mut self) {

@@ -217,6 +217,7 @@ fn words(step: &Step) -> (String, Option<String>) {
             let whole = site.as_ref().map(|site| format!("{name} · {site}"));
             ("started", Some(whole.unwrap_or_else(|| name.clone())))
         }
+        Step::Adopted { organisation } => ("adopted", Some(organisation.cloud.clone())),
         Step::Linking => ("linking", None),
         Step::Identified { identity, .. } => ("identified", Some(identity.serial.to_string())),
         Step::Snapshot { snapshot } => (

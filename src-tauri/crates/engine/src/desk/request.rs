@@ -112,6 +112,11 @@ pub enum Request {
         /// The job; all of them where none.
         job: Option<JobId>,
     },
+    /// Say that a job of an earlier run, of which nothing says whose it is, belongs to the present organisation.
+    Adopt {
+        /// The job.
+        job: JobId,
+    },
     /// Take jobs that have ended off the list; the journal keeps them.
     ClearEnded,
     /// Let a device blink. Its label must be known.

@@ -13,7 +13,7 @@ use commission::time::Moment;
 use super::worker::PUBLISH_PACE;
 use super::{
     AdapterView, BluetoothView, CloudView, DeviceView, PersonView, ProfileView, ProgressView, QuitView,
-    RightView, RightsView, Settings, SignInView, View, Who, Worker,
+    RightView, RightsView, Settings, SignInView, View, Who, WhoseView, Worker,
 };
 use crate::failure::Failure;
 use crate::signin;
@@ -171,9 +171,21 @@ impl Worker {
 
     /// What an earlier run left and nobody has taken up.
     fn open_jobs(&self, around: &EngineView) -> Vec<super::UnfinishedView> {
+        let in_work = |id: JobId| around.jobs.iter().any(|job| job.id == id && !job.is_over());
+        let own = self.own();
         let open = self.past.unfinished.iter();
-        open.filter(|open| !around.jobs.iter().any(|job| job.id == open.job && !job.is_over()))
-            .cloned()
+        open.filter(|open| !in_work(open.shown.job))
+            .map(|open| super::UnfinishedView {
+                whose: match &open.organisation {
+                    None => WhoseView::Unknown,
+                    other if *other == own => WhoseView::Own,
+                    Some(other) => WhoseView::Other {
+                        profile: self.profiles().name_of(other),
+                        issuer: other.issuer.clone(),
+                    },
+                },
+                ..open.shown.clone()
+            })
             .collect()
     }
 

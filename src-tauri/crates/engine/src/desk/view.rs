@@ -362,6 +362,28 @@ pub struct UnfinishedView {
     pub applied: bool,
     /// Whether the device is done, and only a claim that it did not use is left.
     pub done: bool,
+    /// Whether a later visit commissioned the device, so that only this job's claim is left.
+    pub superseded: bool,
+    /// Whose it is: nobody else may take it up.
+    pub whose: WhoseView,
+}
+
+/// Whose a job is, for the organisation in work.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "of", rename_all = "kebab-case", rename_all_fields = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub enum WhoseView {
+    /// Its own.
+    Own,
+    /// Another one's, whose profile has to be chosen first.
+    Other {
+        /// The name of that profile, where it is imported.
+        profile: Option<String>,
+        /// The issuer that its people sign in at.
+        issuer: String,
+    },
+    /// It was begun before that was written down: the person has to say.
+    Unknown,
 }
 
 /// A site.

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::doctor::Finding;
 use crate::failure::Failure;
-use crate::journal::SqliteJournal;
+use crate::journal::{AdoptError, SqliteJournal};
 use crate::ports::{Adapter, JournalError, Preflight, ShellError, VaultError};
 use crate::request::{Order, Request as EngineRequest};
 use crate::run::Engine;
@@ -49,6 +49,9 @@ pub(super) enum Wake {
     Remembered(Result<KnownNetwork, Failure>),
     Forgot(String, Result<(), VaultError>),
     Past(Past),
+    /// Jobs of earlier runs that are to be taken up, and how; for which sign-in.
+    TakeUp(u64, Vec<JobId>, fn(JobId) -> EngineRequest),
+    Adopted(Result<(), AdoptError>),
     Journal(Box<JournalView>),
     Story(Box<StoryView>),
     JournalFailed(JournalError),
@@ -70,7 +73,7 @@ pub(super) struct Worker {
     pub(super) journal: Option<Arc<SqliteJournal>>,
     pub(super) engine: Option<(Engine, watch::Receiver<Arc<EngineView>>)>,
     /// The right to run jobs, while the engine may.
-    pub(super) work: Option<Work>,
+    pub(super) work: Option<Arc<Work>>,
     pub(super) wanted_listening: bool,
     pub(super) adapters: Vec<Adapter>,
     pub(super) labels: BTreeMap<String, Known>,
@@ -251,6 +254,7 @@ impl Worker {
             Request::CancelAll => self.engine(EngineRequest::CancelAll),
             Request::Resume { job } => self.take_up(job, EngineRequest::Resume),
             Request::Undo { job } => self.take_up(job, EngineRequest::Undo),
+            Request::Adopt { job } => self.adopt(job),
             Request::ClearEnded => self.clear_ended(),
             Request::Blink { device } => self.blink(device),
             Request::RememberNetwork { ssid, passphrase } => self.remember_network(ssid, &passphrase),
@@ -305,6 +309,14 @@ impl Worker {
                 self.look_at_networks();
             }
             Wake::Past(past) => self.past = past,
+            Wake::TakeUp(generation, jobs, how) => {
+                if generation == self.generation {
+                    for job in jobs {
+                        self.engine(how(job));
+                    }
+                }
+            }
+            Wake::Adopted(result) => self.adopted(result),
             Wake::Journal(journal) => self.journal_view = Some(*journal),
             Wake::Story(story) => self.story = Some(*story),
             Wake::JournalFailed(error) => self.fail_journal(&error),

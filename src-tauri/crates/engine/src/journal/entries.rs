@@ -101,12 +101,25 @@ pub(super) fn shown_by_devices(connection: &Connection) -> Result<Vec<JournalEnt
     select(connection, which, &[])
 }
 
-/// The jobs that had more than one claim.
+/// The jobs that asked for more than one claim, or have no word of the one that they asked for.
 pub(super) fn jobs_of_several_claims(connection: &Connection) -> Result<BTreeSet<JobId>, JournalError> {
-    let which = "WHERE number IN (SELECT min(number) FROM entries WHERE step ->> 'step' = 'claimed'
-                 GROUP BY job HAVING count(*) > 1)";
+    let which =
+        "WHERE number IN (SELECT min(number) FROM entries WHERE step ->> 'step' IN ('claiming', 'claimed')
+                 GROUP BY job HAVING count(*) FILTER (WHERE step ->> 'step' = 'claimed') <> 1
+                 OR count(*) FILTER (WHERE step ->> 'step' = 'claiming') > 1)";
     let first = select(connection, which, &[])?;
     Ok(first.into_iter().map(|entry| entry.job).collect())
+}
+
+/// All entries of these jobs, and of those that began after the first of them what tells their device and their end, in
+/// order.
+pub(super) fn for_ledger(connection: &Connection, open: &[JobId]) -> Result<Vec<JournalEntry>, JournalError> {
+    let open = serde_json::to_string(open).map_err(|error| JournalError::Storage(error.to_string()))?;
+    let which = "WHERE job IN (SELECT value FROM json_each(?1))
+                 OR (number > (SELECT min(number) FROM entries WHERE job IN (SELECT value FROM json_each(?1)))
+                     AND step ->> 'step' IN ('started', 'identified', 'finished'))
+                 ORDER BY number";
+    select(connection, which, &[&open])
 }
 
 /// Follows the chain from the beginning to the highest number ever given.

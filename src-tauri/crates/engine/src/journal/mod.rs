@@ -5,6 +5,7 @@
 //!
 //! Several processes may use one journal at once. Not in scope: what to do about what remains; the flow decides.
 
+mod adopting;
 mod entries;
 mod remains;
 
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use commission::flow::{JobId, Step};
+use commission::ledger::Ledger;
 use commission::time::UnixTime;
 use jiff::Timestamp;
 use rusqlite::Connection;
@@ -22,6 +24,7 @@ use rusqlite_migration::{Error as MigrationError, M, MigrationDefinitionError, M
 
 use crate::ports::{Journal, JournalEntry, JournalError};
 use crate::settings::make_private_dir;
+pub use adopting::{AdoptError, adopt};
 use remains::Settled;
 pub use remains::remains;
 
@@ -104,25 +107,31 @@ impl Journal for SqliteJournal {
             .await
     }
 
-    async fn unfinished(&self) -> Result<Vec<JobId>, JournalError> {
+    async fn ledger(&self) -> Result<Ledger, JournalError> {
         self.with(|connection| {
-            // Only a job that replaced a claim can be done and leave one; most need not be read.
-            let replaced = entries::jobs_of_several_claims(connection)?;
+            // One snapshot: another process may append meanwhile.
+            let snapshot = connection
+                .unchecked_transaction()
+                .map_err(|error| storage(&error))?;
+            // Only a job that asked for several claims can be done and leave one; most need not be read.
+            let replaced = entries::jobs_of_several_claims(&snapshot)?;
             let mut open = Vec::new();
-            for last in entries::last_of_jobs(connection)? {
-                let settled = match Settled::from(&last.step) {
-                    Settled::Yes => true,
-                    Settled::No => false,
-                    Settled::Done => {
-                        !replaced.contains(&last.job)
-                            || remains(&entries::of_job(connection, last.job)?).is_empty()
-                    }
-                };
-                if !settled {
+            for last in entries::last_of_jobs(&snapshot)? {
+                if match Settled::from(&last.step) {
+                    Settled::Yes => false,
+                    Settled::No => true,
+                    Settled::Done => replaced.contains(&last.job),
+                } {
                     open.push(last.job);
                 }
             }
-            Ok(open)
+            if open.is_empty() {
+                return Ok(Ledger::default());
+            }
+            let entries = entries::for_ledger(&snapshot, &open)?;
+            Ok(Ledger::of(
+                entries.into_iter().map(|entry| (entry.job, entry.step)),
+            ))
         })
         .await
     }
@@ -195,7 +204,6 @@ mod tests {
 
     fn begun(site: Option<&str>) -> Step {
         Step::Started {
-            organisation: None,
             peripheral: commission::gatt::PeripheralId("hci0/dev_24_0A".into()),
             name: "PROV_1".into(),
             dialect: DialectKind::Espressif,
@@ -203,6 +211,7 @@ mod tests {
             purpose: Purpose::New,
             site: site.map(str::to_owned),
             parameters: std::collections::BTreeMap::new(),
+            organisation: None,
         }
     }
 

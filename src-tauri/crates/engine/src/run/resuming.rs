@@ -1,20 +1,22 @@
-//! Taking up what an earlier run left: the journal is read, and the job goes on or is undone.
+//! Taking up what an earlier run left: the whole journal is read, and the job goes on or is undone.
 //!
-//! One device may have several such jobs, where it was commissioned anew after a crash; they are taken up one after the
-//! other, and none while another job holds the device.
+//! A list that a person chose from may be old, so nothing of it is believed: a job is begun by what the journal says at
+//! that moment, while this engine alone may run jobs. One that is settled or another organisation's is never begun. One
+//! device may have several such jobs, where it was commissioned anew after a crash; they are taken up one after the
+//! other, the oldest first, each by what the journal says once the one before has ended.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::mem;
 use std::sync::Arc;
 
 use commission::fault::Fault;
-use commission::flow::{Job, JobId, Plan, Remains, Step};
+use commission::flow::{Job, JobId, OutcomeRecord, Plan, Step};
 use commission::gatt::PeripheralId;
+use commission::ledger::{Ledger, Open, Record, Whose};
 use commission::policy::Least;
 
 use super::{Driver, Wake};
-use crate::journal;
-use crate::ports::JournalEntry;
+use crate::ports::{Journal, JournalError};
 use crate::view::JobView;
 
 /// What becomes of a job that an earlier run left.
@@ -26,127 +28,227 @@ pub(super) enum Take {
     Back,
 }
 
-/// A job that an earlier run left, as its journal has it.
-pub(super) struct Resumed {
-    plan: Plan,
-    remains: Remains,
-    take: Take,
+/// Jobs that are to be taken up, until each is begun or turns out to be none.
+#[derive(Default)]
+pub(super) struct Recall {
+    wanted: BTreeMap<JobId, Take>,
+    /// The journal is being read.
+    reading: bool,
+    /// It is to be read again: more is wanted than when the reading began, or it has been told from then.
+    stale: bool,
+    /// The devices that jobs held when it was read last.
+    held: BTreeMap<JobId, PeripheralId>,
+}
+
+impl Recall {
+    /// Lets a job go that has not begun; whether there was one.
+    pub(super) fn forget(&mut self, job: JobId) -> bool {
+        self.wanted.remove(&job).is_some()
+    }
+}
+
+/// What the journal says.
+pub(super) struct Recalled {
+    ledger: Ledger,
+    /// Each wanted job that is not open, with its record if there is one.
+    settled: Vec<(JobId, Option<Record>)>,
+}
+
+async fn read(journal: &dyn Journal, wanted: &[JobId]) -> Result<Recalled, JournalError> {
+    let ledger = journal.ledger().await?;
+    let mut settled = Vec::new();
+    for job in wanted {
+        if ledger.open_job(*job).is_none() {
+            let entries = journal.entries(*job).await?;
+            let alone = Ledger::of(entries.into_iter().map(|entry| (entry.job, entry.step)));
+            settled.push((*job, alone.record(*job).cloned()));
+        }
+    }
+    Ok(Recalled { ledger, settled })
 }
 
 impl Driver {
-    pub(super) fn remember(&mut self, job: JobId, take: Take) {
+    pub(super) fn take_up(&mut self, job: JobId, take: Take) {
         if self.is_in_work(job) || self.ending {
             return;
         }
         self.show_ordered(JobView::new(job, job.0.to_string(), None));
-        self.remembering.insert(job, take);
+        if self.parts.work.is_none() {
+            self.show_not_begun(job, &Fault::SignedOut, false);
+            return;
+        }
+        self.recall.wanted.insert(job, take);
+        self.recall.stale = true;
+        self.read_journal();
+    }
+
+    /// Reads the journal again when a device came free that a job may have waited for.
+    pub(super) fn recall_when_due(&mut self) {
+        if !self.recall.wanted.is_empty() && self.recall.held != self.held() {
+            self.recall.stale = true;
+            self.read_journal();
+        }
+    }
+
+    fn read_journal(&mut self) {
+        if self.recall.reading {
+            return;
+        }
+        (self.recall.reading, self.recall.stale) = (true, false);
+        self.recall.held = self.held();
+        let wanted: Vec<JobId> = self.recall.wanted.keys().copied().collect();
         let (journal, wakes) = (Arc::clone(&self.parts.journal), self.wakes.clone());
         tokio::spawn(async move {
-            let entries = journal.entries(job).await.map_err(|error| error.to_string());
-            let _ = wakes.send(Wake::Remembered(job, entries));
+            let recalled = read(journal.as_ref(), &wanted).await;
+            // An error means that the engine has stopped, and nobody wants the result.
+            let _ = wakes.send(Wake::Recalled(recalled));
         });
     }
 
-    pub(super) fn resume(&mut self, job: JobId, entries: Result<Vec<JournalEntry>, String>) {
-        let Some(take) = self.remembering.remove(&job) else {
+    pub(super) fn recalled(&mut self, recalled: Result<Recalled, JournalError>) {
+        self.recall.reading = false;
+        if self.recall.stale {
+            self.read_journal();
             return;
-        };
-        let entries = match entries {
-            Ok(entries) => entries,
+        }
+        let Recalled { ledger, settled } = match recalled {
+            Ok(recalled) => recalled,
             Err(error) => {
-                self.show_not_begun(job, &Fault::Journal(error), false);
+                let fault = Fault::Journal(error.to_string());
+                for job in mem::take(&mut self.recall.wanted).into_keys() {
+                    self.show_not_begun(job, &fault, false);
+                }
                 return;
             }
         };
-        // The last beginning tells with which of several devices of one name the job went on.
-        let started = entries.iter().rev().find_map(|entry| match &entry.step {
-            Step::Started {
-                peripheral,
-                name,
-                dialect,
-                serial,
-                purpose,
-                site,
-                parameters,
-                ..
-            } => Some((
-                peripheral.clone(),
-                name.clone(),
-                *dialect,
-                serial.clone(),
-                *purpose,
-                site.clone(),
-                parameters.clone(),
-            )),
-            _ => None,
-        });
-        let Some((peripheral, name, dialect, serial, purpose, site, parameters)) = started else {
+        for (job, record) in settled {
+            if self.recall.forget(job) {
+                self.show_settled(job, record.as_ref());
+            }
+        }
+        // Whoever waits for its device makes younger jobs of that device wait as well.
+        let mut before: Vec<(JobId, PeripheralId)> = self.held().into_iter().collect();
+        for open in ledger.open() {
+            let job = open.record.job;
+            let Some(take) = self.recall.wanted.get(&job).copied() else {
+                continue;
+            };
+            let Some(plan) = self.plan(&open) else {
+                self.recall.forget(job);
+                continue;
+            };
+            let waits = before
+                .iter()
+                .any(|(other, device)| *device == plan.peripheral || ledger.are_of_one_device(job, *other));
+            before.push((job, plan.peripheral.clone()));
+            if waits {
+                continue;
+            }
+            self.recall.forget(job);
+            self.taken.insert(job, plan.peripheral.clone());
+            self.add(match take {
+                Take::On => Job::resume(plan, open.remains, self.dialects()),
+                Take::Back => Job::undo(plan, open.remains),
+            });
+        }
+        self.recall.held = self.held();
+    }
+
+    fn held(&self) -> BTreeMap<JobId, PeripheralId> {
+        let held = self.taken.iter().chain(&self.wrong_ones);
+        held.map(|(job, device)| (*job, device.clone())).collect()
+    }
+
+    /// A job that has nothing left: how it ended is what is written down.
+    fn show_settled(&mut self, job: JobId, record: Option<&Record>) {
+        let Some(record) = record else {
             self.show_not_begun(job, &Fault::Journal("it has no such job".into()), false);
             return;
         };
-        let proven = entries.iter().rev().find_map(|entry| match &entry.step {
-            Step::Identified { identity, .. } => Some(identity.serial.to_string()),
-            _ => None,
-        });
-        let known = proven.or_else(|| serial.as_ref().map(ToString::to_string));
-        let network = entries.iter().rev().find_map(|entry| match &entry.step {
-            Step::WritingSettings { ssid } => Some(ssid.clone()),
-            _ => None,
-        });
-        self.show_ordered(JobView {
-            peripheral: Some(peripheral.clone()),
-            site: site.clone(),
-            network,
-            purpose: Some(purpose),
-            ..JobView::new(job, name.clone(), known)
-        });
-        let plan = Plan {
-            job,
-            organisation: None,
+        if let Some(shown) = shown(record) {
+            self.show_ordered(shown);
+        }
+        match record.end() {
+            Some(outcome @ (OutcomeRecord::Done { .. } | OutcomeRecord::Failed { undone: true, .. })) => {
+                self.show_ended(job, outcome.clone())
+            }
+            // Its own end is none, so that a later job has settled it.
+            _ => self.show_not_begun(job, &Fault::Superseded, true),
+        }
+    }
+
+    /// What was decided when the job was begun, if this organisation may take it up.
+    fn plan(&mut self, open: &Open<'_>) -> Option<Plan> {
+        let record = open.record;
+        let job = record.job;
+        if let Some(shown) = shown(record) {
+            self.show_ordered(shown);
+        }
+        let fault = match record.whose(self.parts.organisation.as_ref()) {
+            Whose::Own => None,
+            Whose::Other(other) => Some(Fault::OtherOrganisation(other.to_string())),
+            Whose::Unknown => Some(Fault::OrganisationUnknown),
+        };
+        if let Some(fault) = fault {
+            self.show_not_begun(job, &fault, false);
+            return None;
+        }
+        let Some(Step::Started {
             peripheral,
             name,
             dialect,
             serial,
+            purpose,
+            site,
+            parameters,
+            ..
+        }) = record.begun()
+        else {
+            self.show_not_begun(job, &Fault::Journal("it does not tell the device".into()), false);
+            return None;
+        };
+        Some(Plan {
+            job,
+            organisation: record.organisation().cloned(),
+            peripheral: peripheral.clone(),
+            name: name.clone(),
+            dialect: *dialect,
+            serial: serial.clone(),
             pop: None,
+            username: None,
             wrong_pops: 0,
             least: Least::default(),
-            username: None,
             network: None,
-            site,
-            purpose,
-            parameters,
+            site: site.clone(),
+            purpose: *purpose,
+            parameters: parameters.clone(),
             policy: self.parts.policy.clone(),
             limits: self.parts.limits.clone(),
-        };
-        self.held_back.push(Resumed {
-            plan,
-            remains: journal::remains(&entries),
-            take,
-        });
+        })
     }
+}
 
-    /// Begins the jobs of earlier runs whose device no other job holds.
-    pub(super) fn begin_resumed(&mut self) {
-        let held = self.taken.values().chain(self.wrong_ones.values());
-        let mut held: BTreeSet<PeripheralId> = held.cloned().collect();
-        for resumed in mem::take(&mut self.held_back) {
-            if !held.insert(resumed.plan.peripheral.clone()) {
-                self.held_back.push(resumed);
-                continue;
-            }
-            let Resumed { plan, remains, take } = resumed;
-            self.taken.insert(plan.job, plan.peripheral.clone());
-            self.add(match take {
-                Take::On => Job::resume(plan, remains, self.dialects()),
-                Take::Back => Job::undo(plan, remains),
-            });
-        }
-    }
-
-    /// Lets a job go that waits for its device; whether it did.
-    pub(super) fn hold_back_no_more(&mut self, job: JobId) -> bool {
-        let before = self.held_back.len();
-        self.held_back.retain(|resumed| resumed.plan.job != job);
-        self.held_back.len() < before
-    }
+/// A job as its record has it.
+fn shown(record: &Record) -> Option<JobView> {
+    let Some(Step::Started {
+        peripheral,
+        name,
+        purpose,
+        site,
+        ..
+    }) = record.begun()
+    else {
+        return None;
+    };
+    let network = record.steps.iter().rev().find_map(|step| match step {
+        Step::WritingSettings { ssid } => Some(ssid.clone()),
+        _ => None,
+    });
+    Some(JobView {
+        peripheral: Some(peripheral.clone()),
+        site: site.clone(),
+        network,
+        purpose: Some(*purpose),
+        ..JobView::new(record.job, name.clone(), record.serial().map(ToString::to_string))
+    })
 }

@@ -49,6 +49,37 @@ impl Driver {
         self.show(job, &Event::Finished(outcome));
     }
 
+    /// A job that has come to this end already, as the journal has it.
+    pub(super) fn show_ended(&mut self, id: JobId, outcome: OutcomeRecord) {
+        let Some(job) = self.view.jobs.iter_mut().find(|job| job.id == id) else {
+            return;
+        };
+        match &outcome {
+            OutcomeRecord::Done { thing, principal } => {
+                job.state = JobState::Done;
+                job.thing.clone_from(thing);
+                job.principal = Some(principal.clone());
+            }
+            OutcomeRecord::Failed { fault, .. } => {
+                job.state = JobState::Failed;
+                job.failure = Some(Failure::recorded(fault));
+            }
+            OutcomeRecord::Unknown { fault, .. } => {
+                job.state = JobState::Unknown;
+                job.failure = Some(Failure::recorded(fault));
+            }
+        }
+        job.outcome = Some(outcome.clone());
+        job.happenings.push(Happening {
+            at_ms: millis(self.parts.clock.now()),
+            what: What::Finished {
+                outcome,
+                failure: job.failure.clone(),
+            },
+        });
+        self.mark_changed();
+    }
+
     pub(super) fn show_nearby(&mut self) {
         let now = self.parts.clock.now();
         let nearby: Vec<NearbyView> = self

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
+use commission::organisation::OrganisationId;
 use sha2::{Digest, Sha256};
 use thiserror::Error;
 
@@ -124,6 +125,15 @@ impl Profiles {
             });
         }
         read_stored(&path)
+    }
+
+    /// The name of the profile by which one works for this organisation, where one is imported that still reads.
+    pub fn name_of(&self, organisation: &OrganisationId) -> Option<String> {
+        let names = self.list().unwrap_or_default();
+        names.into_iter().find(|name| {
+            self.load(name)
+                .is_ok_and(|profile| profile.organisation() == *organisation)
+        })
     }
 
     /// The current profile; `None` before the first import.
