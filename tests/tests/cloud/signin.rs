@@ -216,7 +216,7 @@ async fn after_signing_out_a_copy_of_the_token_is_worthless() {
     let office = office().await;
     office.sign_in("anna").await.unwrap();
     let copy = office.keyring.copy();
-    assert_eq!(office.signin.sign_out().await, Ok(SignedOut::Everywhere));
+    assert_eq!(office.signin.sign_out().await, Ok(SignedOut::Revoked));
     assert_eq!(office.keyring.only(), None);
     let restored = office.another_program(&copy).restore().await;
     assert!(matches!(restored, Err(SignInError::Ended { .. })), "{restored:?}");
