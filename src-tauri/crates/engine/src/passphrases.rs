@@ -1,6 +1,7 @@
 //! The passphrases of an organisation's networks in the keyring. They belong to the organisation, whose devices join with
 //! them, and not to a profile's name, which any file can have.
 
+use commission::organisation::OrganisationId;
 use commission::secret::{Passphrase, Token};
 
 use crate::ports::{Vault, VaultEntry, VaultError};
@@ -9,7 +10,7 @@ use crate::settings::Profile;
 /// Where the keyring has them.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Passphrases {
-    organisation: String,
+    organisation: OrganisationId,
     /// The name under which an earlier version kept those of this very organisation, where there may be any.
     earlier: Option<String>,
 }

@@ -15,6 +15,7 @@ use commission::evidence::{Observation, Snapshot, Thing};
 use commission::fault::CloudError;
 use commission::flow::{JobId, Step};
 use commission::gatt::{GattOp, GattTable, LinkError, PeripheralId};
+use commission::organisation::OrganisationId;
 use commission::rights::May;
 use commission::secret::Token;
 use commission::time::{Moment, UnixTime};
@@ -358,8 +359,8 @@ pub enum VaultEntry {
     },
     /// The passphrase of a network of an organisation.
     Network {
-        /// The organisation, see [`Profile::organisation`](crate::settings::Profile::organisation).
-        organisation: String,
+        /// The organisation.
+        organisation: OrganisationId,
         /// The network's name.
         ssid: String,
     },

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use commission::organisation::OrganisationId;
 use commission::secret::{SecretBytes, Token};
 use directories::ProjectDirs;
 use keyring::Error;
@@ -207,7 +208,13 @@ fn account(entry: &VaultEntry) -> String {
     match entry {
         VaultEntry::SignIn { issuer, client } => format!("issuer/{}/{}", part(issuer), part(client)),
         VaultEntry::Network { organisation, ssid } => {
-            format!("wifi/{}/{}", part(organisation), part(ssid))
+            let OrganisationId {
+                issuer,
+                client,
+                cloud,
+            } = organisation;
+            let parts = [issuer, client, cloud, ssid].map(|text| part(text));
+            format!("wifi/{}", parts.join("/"))
         }
         VaultEntry::RefreshToken { profile } => format!("sign-in/{}", part(profile)),
         VaultEntry::NetworkPassphrase { profile, ssid } => {

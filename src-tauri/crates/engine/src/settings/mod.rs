@@ -4,6 +4,7 @@
 //! directory where imported profiles are kept. Not in scope: secrets. A profile holds none, so that it can be mailed;
 //! passphrases and tokens are in the OS keyring ([`crate::vault`]).
 
+mod authority;
 mod aws;
 mod change;
 mod check;

@@ -30,25 +30,6 @@ enum Cloud<'p> {
 }
 
 impl Profile {
-    /// The organisation that jobs and passphrases belong to: issuer, client, and cloud with its account or origin.
-    pub fn organisation(&self) -> String {
-        let cloud = match &self.cloud {
-            CloudSettings::Broker { url, .. } => format!("broker {}", url.origin().ascii_serialization()),
-            CloudSettings::AwsIot(aws) => match &aws.credentials {
-                AwsCredentials::Sts { .. } => {
-                    format!("aws-iot {} {}", aws.account().unwrap_or_default(), aws.region)
-                }
-                AwsCredentials::Cognito { identity_pool } => {
-                    format!("aws-iot {identity_pool} {}", aws.region)
-                }
-            },
-        };
-        let SignIn {
-            issuer, client_id, ..
-        } = &self.sign_in;
-        [issuer.as_str(), client_id.as_str(), cloud.as_str()].join("\n")
-    }
-
     /// A mark of the profile's origin: the same for two profiles whose tokens go to the same places, on the word of the
     /// same authorities, and for no others.
     pub fn origin(&self) -> String {
