@@ -26,6 +26,7 @@ pub enum Request {
         text: String,
         /// The text of the signature beside it, where there is one.
         #[serde(default)]
+        #[cfg_attr(feature = "ts", ts(optional))]
         signature: Option<String>,
     },
     /// Answer whether an imported profile may change what [`super::View::replacing`] shows.
