@@ -185,7 +185,7 @@ impl Worker {
         tokio::pin!(ended);
         self.open_engine().await;
         self.look_at_adapters();
-        while self.quit != QuitView::Ending || self.is_busy() || matches!(self.who, Who::Leaving(_)) {
+        while self.goes_on() {
             let until = self.next_moment();
             tokio::select! {
                 Some(request) = requests.recv() => self.take(request).await,
@@ -216,6 +216,11 @@ impl Worker {
         self.publish.subscribe()
     }
 
+    /// Whether it does not end yet: nobody wants it to, or something has to be brought to its end first.
+    pub(super) fn goes_on(&self) -> bool {
+        self.quit != QuitView::Ending || self.is_busy() || matches!(self.who, Who::Leaving(_))
+    }
+
     fn next_moment(&self) -> Moment {
         let publish = if self.changed {
             self.publish_at
@@ -227,7 +232,7 @@ impl Worker {
     }
 
     /// What is due at this moment.
-    async fn tend(&mut self) {
+    pub(super) async fn tend(&mut self) {
         let now = self.parts.clock.now();
         if self.preflight_at.is_some_and(|at| at <= now) {
             self.preflight_at = None;
@@ -302,7 +307,7 @@ impl Worker {
         }
     }
 
-    async fn wake(&mut self, wake: Wake) {
+    pub(super) async fn wake(&mut self, wake: Wake) {
         self.changed = true;
         match wake {
             Wake::Restored(generation, result) => self.restored(generation, result).await,
