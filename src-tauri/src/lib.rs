@@ -16,7 +16,7 @@ use clap::Parser;
 use engine::ble::Ble;
 use engine::desk::{Desk, Parts, Request, SignInWay, Typed};
 use engine::ports::{Clock, Radio};
-use engine::settings::Home;
+use engine::settings::{Home, signature_beside};
 use engine::system::{SystemBrowser, SystemClock};
 use engine::vault;
 use tauri::plugin::TauriPlugin;
@@ -93,6 +93,8 @@ fn run(arguments: Arguments, home: Home) -> tauri::Result<()> {
             if let Some(file) = &arguments.import {
                 desk.ask(Request::ImportProfile {
                     text: std::fs::read_to_string(file)?,
+                    signature: signature_beside(file)
+                        .map_err(|error| std::io::Error::other(error.to_string()))?,
                 });
             }
             if let Some(file) = &arguments.labels {

@@ -4,12 +4,14 @@ import type { WindowState } from './state.svelte';
 /** A phone's photo is far larger than a QR code needs, and the search grows with its area. */
 const PHOTO_EDGE = 1200;
 
-export async function take(file: File, window: WindowState): Promise<void> {
+export async function take(file: File, window: WindowState, all: File[] = []): Promise<void> {
   const name = file.name.toLowerCase();
+  // It goes with the file that it signs.
+  if (name.endsWith('.minisig') && all.length > 1) return;
   if (/\.(csv|json)$/.test(name)) {
     window.readLabels(file.name, await file.text());
   } else if (/\.(toml|profile)$/.test(name)) {
-    window.send({ do: 'import-profile', text: await file.text() });
+    await importProfile(file, window, all);
   } else if (file.type.startsWith('image/') || /\.(png|jpe?g|webp|gif|bmp)$/.test(name)) {
     await readPhoto(file, window);
   } else {
@@ -18,9 +20,17 @@ export async function take(file: File, window: WindowState): Promise<void> {
 }
 
 /** What a person chose as a profile: one whatever it is called, unless it plainly is something else. */
-export async function takeProfile(file: File, window: WindowState): Promise<void> {
-  if (/\.(csv|json|png|jpe?g)$/i.test(file.name)) await take(file, window);
-  else window.send({ do: 'import-profile', text: await file.text() });
+export async function takeProfile(file: File, window: WindowState, all: File[] = []): Promise<void> {
+  if (/\.(csv|json|png|jpe?g|minisig)$/i.test(file.name)) await take(file, window, all);
+  else await importProfile(file, window, all);
+}
+
+/** With the signature that was chosen along with it. */
+async function importProfile(file: File, window: WindowState, all: File[]): Promise<void> {
+  const signature = all.find((other) => other.name === `${file.name}.minisig`);
+  const text = await file.text();
+  if (signature) window.send({ do: 'import-profile', text, signature: await signature.text() });
+  else window.send({ do: 'import-profile', text });
 }
 
 async function readPhoto(file: File, window: WindowState): Promise<void> {

@@ -40,7 +40,7 @@ async fn office(user: &'static str, change: impl FnOnce(&mut CloudConfig)) -> (O
 fn broker(office: &Office) -> Broker {
     let http = Http::new(std::slice::from_ref(&office.cloud.ca_pem), office.laptop.clone()).unwrap();
     let base = Url::parse(&office.cloud.broker_url).unwrap();
-    let tokens = Arc::new(office.signin.clone());
+    let tokens = Arc::new(office.signin.of_one());
     Broker::new(&base, Arc::new(http), tokens, office.laptop.clone()).unwrap()
 }
 

@@ -173,7 +173,8 @@ impl Office {
 
 pub(crate) fn settings(cloud: &Cloud) -> SignInSettings {
     SignInSettings {
-        profile: "sandbox".into(),
+        origin: "sandbox".into(),
+        earlier: None,
         issuer: cloud.issuer_url.clone(),
         client_id: cloud.client_id.clone(),
         scopes: ["openid", "profile", "email", "offline_access"]

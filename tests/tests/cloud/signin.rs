@@ -216,10 +216,61 @@ async fn after_signing_out_a_copy_of_the_token_is_worthless() {
     let office = office().await;
     office.sign_in("anna").await.unwrap();
     let copy = office.keyring.copy();
-    assert_eq!(office.signin.sign_out().await, Ok(SignedOut::Everywhere));
+    assert_eq!(office.signin.sign_out().await, Ok(SignedOut::Revoked));
     assert_eq!(office.keyring.only(), None);
     let restored = office.another_program(&copy).restore().await;
     assert!(matches!(restored, Err(SignInError::Ended { .. })), "{restored:?}");
+}
+
+#[tokio::test]
+async fn who_comes_after_somebody_who_signed_out_is_asked_though_the_browser_knows_the_one_before() {
+    let office = office().await;
+    let browser = Visitor::new(&office.cloud.ca_pem).unwrap().with_memory();
+    for user in ["anna", "sam"] {
+        let (visitor, password) = (browser.clone(), office.password(user));
+        let person = Person(move |page: Url| {
+            let (visitor, password) = (visitor.clone(), password.clone());
+            async move {
+                visitor.sign_in(&page, user, &password).await.unwrap();
+            }
+        });
+        let session = office
+            .signin
+            .with_browser(Arc::new(person), &|_| {}, pending())
+            .await
+            .unwrap();
+        assert_eq!(session.person.subject, user);
+        office.signin.sign_out().await.unwrap();
+    }
+    // The same browser lets somebody in by itself where nobody is to be asked.
+    let page = plain_request(&office).await;
+    let back = browser.sign_in(&page, "nobody", &Token::new("")).await;
+    assert!(back.is_ok_and(|back| back.query().is_some_and(|query| query.contains("code="))));
+}
+
+/// An authorization request of a program that asks for nothing special, whose answer a page of this machine takes.
+async fn plain_request(office: &Office) -> Url {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let redirect = format!("http://{}/callback", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let (mut visitor, _) = listener.accept().await.unwrap();
+        let mut request = [0; 4096];
+        let _ = visitor.read(&mut request).await.unwrap();
+        visitor
+            .write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n")
+            .await
+            .unwrap();
+    });
+    let mut page = Url::parse(&format!("{}/authorize", office.cloud.issuer_url)).unwrap();
+    page.query_pairs_mut().extend_pairs([
+        ("client_id", &*office.cloud.client_id),
+        ("redirect_uri", &*redirect),
+        ("response_type", "code"),
+        ("scope", "openid"),
+        ("code_challenge", "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM"),
+        ("code_challenge_method", "S256"),
+    ]);
+    page
 }
 
 #[tokio::test]

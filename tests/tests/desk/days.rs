@@ -37,7 +37,10 @@ async fn the_first_day_goes_from_a_profile_to_a_device_in_the_journal() {
         view.notices
     );
     let profile = std::fs::read_to_string(site.profile()).unwrap();
-    screen.ask(Request::ImportProfile { text: profile });
+    screen.ask(Request::ImportProfile {
+        text: profile,
+        signature: None,
+    });
     screen
         .until("nobody", |view| {
             matches!(view.sign_in, SignInView::SignedOut { .. })
@@ -301,6 +304,7 @@ async fn the_site_in_work_decides_on_the_networks_and_is_in_the_journal_and_ther
     let mut screen = Screen::open(&site).await;
     screen.ask(Request::ImportProfile {
         text: profile + SITES,
+        signature: None,
     });
     screen
         .until("nobody", |view| {

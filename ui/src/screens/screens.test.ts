@@ -574,3 +574,44 @@ describe('a file that is chosen', () => {
     ]);
   });
 });
+
+describe('a profile that changes where secrets go', () => {
+  const replacing = {
+    name: 'Harbour Works',
+    changes: [
+      { what: 'cloud' as const, before: 'https://claims.example/', after: 'https://evil.example/' },
+      { what: 'allow-unencrypted' as const, before: 'no', after: 'yes' },
+    ],
+  };
+
+  it('is shown point by point, with what it takes the place of', async () => {
+    await open(view({ replacing }));
+    const asked = screen.getByRole('alertdialog', { name: 'Replace the profile of Harbour Works?' });
+    expect(asked.textContent).toContain('https://claims.example/');
+    expect(asked.textContent).toContain('https://evil.example/');
+    expect(asked.textContent).toContain('Links without encryption');
+  });
+
+  it('is taken only where somebody says so', async () => {
+    const app = await open(view({ replacing }));
+    screen.getByRole('button', { name: 'Keep what I have' }).click();
+    expect(app.last('replace')).toEqual({ do: 'replace', sure: false });
+    screen.getByRole('button', { name: 'Replace it' }).click();
+    expect(app.last('replace')).toEqual({ do: 'replace', sure: true });
+  });
+
+  it('is imported with the signature that was chosen along with it', async () => {
+    const app = await open(view({ signIn: { state: 'no-profile' }, profile: null }));
+    const input = document.querySelector<HTMLInputElement>('input[type="file"]');
+    if (!input) throw new Error('no file can be chosen');
+    const files = [new File(['name = "A"'], 'a.toml'), new File(['signed'], 'a.toml.minisig')];
+    Object.defineProperty(input, 'files', { value: files, configurable: true });
+    input.dispatchEvent(new Event('change', { bubbles: true }));
+    await new Promise((resolve) => setTimeout(resolve, 20));
+    expect(app.last('import-profile')).toEqual({
+      do: 'import-profile',
+      text: 'name = "A"',
+      signature: 'signed',
+    });
+  });
+});

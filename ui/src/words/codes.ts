@@ -82,6 +82,7 @@ export type FaultCode = (typeof FAULT_CODES)[number];
 /** Every further code that a sign-in can end with; a test holds this list against `engine::signin`. */
 export const SIGN_IN_CODES = [
   'sign-in-ended',
+  'sign-in-elsewhere',
   'sign-in-denied',
   'sign-in-cancelled',
   'sign-in-timed-out',

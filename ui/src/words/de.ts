@@ -527,6 +527,34 @@ export const de: Words = {
     health: { ok: 'In Ordnung', warn: 'Beachten', bad: 'Blockiert' },
   },
 
+  replacing: {
+    title: (name) => `Profil von ${name} ersetzen?`,
+    what: 'Diese Datei ändert, wohin Geheimnisse gehen oder was erlaubt ist. Fragen Sie das Büro, ob sie von dort ist; im Zweifel behalten Sie, was Sie haben.',
+    none: 'nichts',
+    keep: 'Behalten, was ich habe',
+    replace: 'Ersetzen',
+    changes: {
+      name: 'Name',
+      unreadable: 'Das bisherige Profil ist nicht lesbar',
+      signature: 'Unterschrieben von',
+      issuer: 'Anmeldedienst',
+      client: 'Client-Kennung',
+      scopes: 'Was bei der Anmeldung verlangt wird',
+      'issuer-authorities': 'Wer für den Anmeldedienst bürgt',
+      cloud: 'Cloud',
+      credentials: 'Wie aus der Anmeldung Schlüssel werden',
+      endpoints: 'Wo die Cloud erreicht wird',
+      'cloud-authorities': 'Wer für die Cloud bürgt',
+      devices: 'Wohin Geräte gehen',
+      makers: 'Hersteller, die für Geräte bürgen',
+      'allow-unencrypted': 'Verbindungen ohne Verschlüsselung',
+      'allow-no-pop': 'Geräte ohne Besitznachweis',
+      'allow-nonce-reuse': 'Verschlüsselung mit bekannter Schwäche',
+      identity: 'Identitätsnachweis',
+      'plain-devices': 'Geräte, die keine befristeten Zugangsdaten annehmen',
+    },
+  },
+
   quit: {
     title: 'Fieldkey schließen?',
     what: (count) =>

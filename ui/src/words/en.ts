@@ -1,3 +1,4 @@
+import type { Changed } from '../backend/contract/Changed';
 import { faults } from './faults.en';
 import { pluralIn } from './plural';
 import { signing } from './signing.en';
@@ -523,6 +524,34 @@ export const en = {
       clock: 'Clock',
     },
     health: { ok: 'Well', warn: 'Mind this', bad: 'Stops work' },
+  },
+
+  replacing: {
+    title: (name: string) => `Replace the profile of ${name}?`,
+    what: 'This file changes where secrets go or what is allowed. Ask the office whether it is theirs; if you are not sure, keep what you have.',
+    none: 'nothing',
+    keep: 'Keep what I have',
+    replace: 'Replace it',
+    changes: {
+      name: 'Name',
+      unreadable: 'The profile in use cannot be read',
+      signature: 'Signed by',
+      issuer: 'Sign-in service',
+      client: 'Client id',
+      scopes: 'What is asked for at sign-in',
+      'issuer-authorities': 'Who vouches for the sign-in service',
+      cloud: 'Cloud',
+      credentials: 'How a sign-in becomes keys',
+      endpoints: 'Where the cloud is reached',
+      'cloud-authorities': 'Who vouches for the cloud',
+      devices: 'Where devices go',
+      makers: 'Makers who vouch for devices',
+      'allow-unencrypted': 'Links without encryption',
+      'allow-no-pop': 'Devices without a proof of possession',
+      'allow-nonce-reuse': 'Encryption with a known weakness',
+      identity: 'Proof of identity',
+      'plain-devices': 'Devices that take no claim',
+    } satisfies Record<Changed, string>,
   },
 
   quit: {

@@ -8,6 +8,11 @@ export const signing: Record<SignInCode, Advice> = {
     'Sie ist abgelaufen, wurde widerrufen oder auf einem anderen Rechner benutzt.',
     'Melden Sie sich wieder an.',
   ),
+  'sign-in-elsewhere': say(
+    'Sie sind für einen anderen Ort angemeldet.',
+    'Der Anmeldedienst ist derselbe, aber die Anmeldung ginge anderswohin, und das hat niemand erlaubt.',
+    'Melden Sie sich wieder an, wenn Sie diesem Profil trauen; sonst fragen Sie das Büro.',
+  ),
   'sign-in-denied': say(
     'Die Anmeldung wurde abgelehnt.',
     'Sie selbst oder eine Regel Ihrer Organisation hat sie auf der Anmeldeseite abgelehnt.',

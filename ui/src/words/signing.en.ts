@@ -9,6 +9,11 @@ export const signing: Record<SignInCode, Advice> = {
     'It ran out, was revoked, or was used on another computer.',
     'Sign in again.',
   ),
+  'sign-in-elsewhere': say(
+    'You are signed in for another place.',
+    'This organisation’s sign-in service is the same, but the tokens would go elsewhere, and nobody has allowed that.',
+    'Sign in again if you trust this profile; else ask the office.',
+  ),
   'sign-in-denied': say(
     'The sign-in was refused.',
     'You or a rule of your organisation said no on its page.',

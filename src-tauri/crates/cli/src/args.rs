@@ -138,8 +138,11 @@ pub(crate) enum Command {
 pub(crate) enum Profile {
     /// Check a profile and make it the current one.
     Import {
-        /// The TOML file.
+        /// The TOML file. Where it is signed, its signature lies beside it: FILE.minisig.
         file: PathBuf,
+        /// Take it though it changes where secrets go or what is allowed.
+        #[arg(long)]
+        replace: bool,
     },
     /// Show the current profile.
     Show,

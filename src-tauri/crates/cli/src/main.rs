@@ -113,7 +113,7 @@ async fn run(
             Ok(())
         }
         Command::Man { out } => commands::man::run(&base, out.as_deref()),
-        Command::Profile(wanted) => commands::profile::run(&base, wanted),
+        Command::Profile(wanted) => commands::profile::run(&base, wanted).await,
         Command::Scan { seconds } => commands::scan::run(&base, *seconds).await,
         Command::Inspect { device } => commands::device::inspect(&base, device).await,
         Command::Identify { device, label_stdin } => {

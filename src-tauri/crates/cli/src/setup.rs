@@ -301,7 +301,7 @@ pub(crate) fn listener(base: &Base) -> Result<Engine, Ended> {
 /// A sign-in error as a command's end.
 pub(crate) fn sign_in_ended(error: SignInError) -> Ended {
     let now = match &error {
-        SignInError::SignedOut | SignInError::Ended { .. } => SIGN_IN,
+        SignInError::SignedOut | SignInError::Ended { .. } | SignInError::OtherOrigin { .. } => SIGN_IN,
         SignInError::Unreachable(_) => {
             "Check this computer's connection; fieldkey doctor looks at the issuer and all else that work needs."
         }

@@ -175,12 +175,13 @@ impl Doctor<'_> {
 
     async fn keyring(&self) -> Finding {
         let what = Part::Keyring;
-        let entry = VaultEntry::RefreshToken {
-            profile: self
-                .organisation
-                .as_ref()
-                .map_or_else(String::new, |organisation| organisation.name.to_owned()),
+        // One that there is, since a locked keyring tells what it has not.
+        let nothing = || VaultEntry::SignIn {
+            issuer: String::new(),
+            client: String::new(),
         };
+        let organisation = self.organisation.as_ref();
+        let entry = organisation.map_or_else(nothing, |organisation| organisation.signin.entry());
         match within(self.clock, KEYRING_TIME, self.vault.read(&entry)).await {
             Some(Ok(_)) => Finding::ok(what, "The keyring is open."),
             Some(Err(error @ VaultError::Absent(_))) => Finding::warn(
@@ -194,7 +195,7 @@ impl Doctor<'_> {
                 sentence(&error),
                 "Unlock the keyring, or sign in anew each time.",
             ),
-            Some(Err(error @ VaultError::Failed(_))) => Finding::warn(
+            Some(Err(error @ (VaultError::Failed(_) | VaultError::Busy))) => Finding::warn(
                 what,
                 sentence(&error),
                 "Restart the keyring or the computer; until then the sign-in ends with the program.",

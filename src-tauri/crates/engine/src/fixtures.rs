@@ -193,8 +193,8 @@ impl TestVault {
 
 #[async_trait]
 impl Vault for TestVault {
-    async fn hold(&self, _: &VaultEntry) -> Hold {
-        Hold::by(Arc::clone(&self.held).lock_owned().await)
+    async fn hold(&self, _: &VaultEntry) -> Result<Hold, VaultError> {
+        Ok(Hold::by(Arc::clone(&self.held).lock_owned().await))
     }
 
     async fn read(&self, entry: &VaultEntry) -> Result<Option<Token>, VaultError> {

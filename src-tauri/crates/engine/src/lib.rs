@@ -14,6 +14,7 @@ pub mod journal;
 pub mod keys;
 pub mod labels;
 pub mod organisation;
+pub mod passphrases;
 pub mod ports;
 pub mod possession;
 pub mod request;

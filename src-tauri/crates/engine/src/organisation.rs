@@ -13,6 +13,8 @@ use crate::ports::{Clock, Cloud, Journal, Radio, Vault};
 use crate::run::Parts;
 use crate::settings::{CloudSettings, Profile, Work};
 use crate::signin::{Session, SignIn, SignInSettings};
+use crate::system::SystemClock;
+use crate::vault::MemoryVault;
 
 /// Why a profile that reads well cannot be used.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -41,6 +43,16 @@ impl Organisation {
         Self { profile, clock }
     }
 
+    /// Whether a profile could be used: its authorities, addresses and region are some.
+    ///
+    /// # Errors
+    /// [`OrganisationError`].
+    pub fn check(profile: &Profile) -> Result<(), OrganisationError> {
+        let organisation = Self::new(Arc::new(profile.clone()), Arc::new(SystemClock::start()));
+        let sign_in = organisation.sign_in(Arc::new(MemoryVault::default()))?;
+        organisation.cloud(&sign_in).map(drop)
+    }
+
     /// Its profile.
     pub fn profile(&self) -> &Profile {
         &self.profile
@@ -65,7 +77,7 @@ impl Organisation {
         ))
     }
 
-    /// Its cloud, as whoever is signed in.
+    /// Its cloud, as whoever is signed in when it is first asked, and as nobody else: whoever comes next needs another.
     ///
     /// # Errors
     /// [`OrganisationError`].
@@ -74,7 +86,7 @@ impl Organisation {
             let http = Http::new(ca.as_slice(), Arc::clone(&self.clock))?;
             Ok::<_, OrganisationError>(Arc::new(http))
         };
-        let (person, clock) = (Arc::new(sign_in.clone()), Arc::clone(&self.clock));
+        let (person, clock) = (Arc::new(sign_in.of_one()), Arc::clone(&self.clock));
         match &self.profile.cloud {
             CloudSettings::Broker { url, ca } => Ok(Arc::new(Broker::new(url, http(ca)?, person, clock)?)),
             CloudSettings::AwsIot(aws) => {
@@ -93,7 +105,7 @@ impl Organisation {
             return Ok(None);
         };
         let http = Http::new(aws.ca.as_slice(), Arc::clone(&self.clock))?;
-        let (person, clock) = (Arc::new(sign_in.clone()), Arc::clone(&self.clock));
+        let (person, clock) = (Arc::new(sign_in.of_one()), Arc::clone(&self.clock));
         let tasks = Tasks::new((**aws).clone(), Arc::new(http), person, clock, passed)?;
         Ok(Some(tasks))
     }

@@ -16,6 +16,7 @@ use commission::fault::CloudError;
 use commission::flow::{JobId, Step};
 use commission::gatt::{GattOp, GattTable, LinkError, PeripheralId};
 use commission::ledger::Ledger;
+use commission::organisation::OrganisationId;
 use commission::rights::May;
 use commission::secret::Token;
 use commission::time::{Moment, UnixTime};
@@ -350,12 +351,27 @@ pub trait Cloud: Send + Sync {
 /// What is kept in the OS keyring.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum VaultEntry {
-    /// The refresh token of a profile's sign-in.
+    /// The sign-in at an issuer: the refresh token, whose it is and where its tokens may go.
+    SignIn {
+        /// The issuer.
+        issuer: String,
+        /// What the issuer calls this program.
+        client: String,
+    },
+    /// The passphrase of a network of an organisation.
+    Network {
+        /// The organisation.
+        organisation: OrganisationId,
+        /// The network's name.
+        ssid: String,
+    },
+    /// As earlier versions kept a refresh token: by a profile's name, which any file can have. Only read, moved and
+    /// forgotten.
     RefreshToken {
         /// The profile's name.
         profile: String,
     },
-    /// The passphrase of a network that the profile names.
+    /// As earlier versions kept the passphrase of a network. Only read, moved and forgotten.
     NetworkPassphrase {
         /// The profile's name.
         profile: String,
@@ -373,6 +389,11 @@ pub enum VaultError {
     /// It is locked and was not unlocked.
     #[error("the keyring is locked")]
     Locked,
+    /// Another process of this person works with the entry and did not finish in time.
+    #[error(
+        "another Fieldkey is busy with the sign-in and does not finish; end it, or wait until it has ended"
+    )]
+    Busy,
     /// Anything else, as the system put it.
     #[error("the keyring failed: {0}")]
     Failed(String),
@@ -399,9 +420,12 @@ impl Hold {
 #[async_trait]
 pub trait Vault: Send + Sync {
     /// Keeps other processes of this person from replacing the entry. Who is about to use up a secret that works only
-    /// once, and to write the next one, takes this before reading it.
-    async fn hold(&self, _: &VaultEntry) -> Hold {
-        Hold::none()
+    /// once, and to write the next one, takes this before reading it and drops it once the next one is kept.
+    ///
+    /// # Errors
+    /// [`VaultError::Busy`] where another process has it and does not let go; the secret must not be used then.
+    async fn hold(&self, _: &VaultEntry) -> Result<Hold, VaultError> {
+        Ok(Hold::none())
     }
 
     /// Reads an entry; `None` where there is none.

@@ -11,6 +11,7 @@ use std::thread;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use commission::organisation::OrganisationId;
 use commission::secret::{SecretBytes, Token};
 use directories::ProjectDirs;
 use keyring::Error;
@@ -26,17 +27,18 @@ use crate::settings::make_private_dir;
 const SERVICE: &str = "fieldkey";
 /// How long a person may take to unlock the keyring when the system asks for it.
 const UNLOCK: Duration = Duration::from_secs(120);
-/// How long another process may hold an entry: a renewal takes a request's time, and a process that hangs must not
-/// stop all others.
-const HELD: Duration = Duration::from_secs(30);
+/// How long is waited for another process that holds an entry. It holds it as long as its work takes, which may include
+/// a person who unlocks the keyring; who has waited in vain does without the entry, never without the hold.
+const HELD: Duration = Duration::from_secs(60);
 /// Pause between two looks whether it still does.
 const LOOK: Duration = Duration::from_millis(25);
 
 /// The keyring where there is one that works, else memory; in that case also why, to be told to the person.
 pub async fn detect() -> (Arc<dyn Vault>, Option<VaultError>) {
     // What is not there is looked for like what is, so this finds out whether the keyring answers.
-    let nothing = VaultEntry::RefreshToken {
-        profile: String::new(),
+    let nothing = VaultEntry::SignIn {
+        issuer: String::new(),
+        client: String::new(),
     };
     match KeyringVault.read(&nothing).await {
         Ok(_) => (Arc::new(KeyringVault), None),
@@ -50,17 +52,19 @@ pub struct KeyringVault;
 
 #[async_trait]
 impl Vault for KeyringVault {
-    async fn hold(&self, entry: &VaultEntry) -> Hold {
+    async fn hold(&self, entry: &VaultEntry) -> Result<Hold, VaultError> {
         // The keyring is one for all of this person's processes, wherever each has its files.
         let held = match ProjectDirs::from("", "", SERVICE) {
-            Some(dirs) => hold(dirs.runtime_dir().unwrap_or(dirs.data_local_dir()), entry).await,
-            None => Err(std::io::ErrorKind::NotFound.into()),
+            Some(dirs) => hold(dirs.runtime_dir().unwrap_or(dirs.data_local_dir()), entry, HELD).await,
+            None => Err(TryLockError::Error(std::io::ErrorKind::NotFound.into())),
         };
         match held {
-            Ok(file) => Hold::by(file),
-            Err(error) => {
+            Ok(file) => Ok(Hold::by(file)),
+            Err(TryLockError::WouldBlock) => Err(VaultError::Busy),
+            // Nobody can hold anything here, and nobody could sign in at all if that were demanded.
+            Err(TryLockError::Error(error)) => {
                 tracing::warn!(%error, "another process may renew the sign-in at the same time");
-                Hold::none()
+                Ok(Hold::none())
             }
         }
     }
@@ -108,16 +112,19 @@ impl Vault for MemoryVault {
 }
 
 /// Locks a file that stands for the entry; the lock ends with the file, and so with the process.
-async fn hold(dir: &Path, entry: &VaultEntry) -> std::io::Result<File> {
-    make_private_dir(dir)?;
+///
+/// # Errors
+/// [`TryLockError::WouldBlock`] where somebody else still has it after `patience`.
+async fn hold(dir: &Path, entry: &VaultEntry, patience: Duration) -> Result<File, TryLockError> {
+    make_private_dir(dir).map_err(TryLockError::Error)?;
     let name = hex::encode(Sha256::digest(account(entry)));
-    let file = File::create(dir.join(format!("{name}.lock")))?;
-    let deadline = Instant::now() + HELD;
+    let file = File::create(dir.join(format!("{name}.lock"))).map_err(TryLockError::Error)?;
+    let deadline = Instant::now() + patience;
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
             Err(TryLockError::WouldBlock) if Instant::now() < deadline => sleep(LOOK).await,
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error),
         }
     }
 }
@@ -199,6 +206,16 @@ fn reach_anew() -> Result<(), Error> {
 fn account(entry: &VaultEntry) -> String {
     let part = |text: &str| text.replace('%', "%25").replace('/', "%2F");
     match entry {
+        VaultEntry::SignIn { issuer, client } => format!("issuer/{}/{}", part(issuer), part(client)),
+        VaultEntry::Network { organisation, ssid } => {
+            let OrganisationId {
+                issuer,
+                client,
+                cloud,
+            } = organisation;
+            let parts = [issuer, client, cloud, ssid].map(|text| part(text));
+            format!("wifi/{}", parts.join("/"))
+        }
         VaultEntry::RefreshToken { profile } => format!("sign-in/{}", part(profile)),
         VaultEntry::NetworkPassphrase { profile, ssid } => {
             format!("network/{}/{}", part(profile), part(ssid))
@@ -256,6 +273,13 @@ mod tests {
         }
     }
 
+    fn sign_in(issuer: &str, client: &str) -> VaultEntry {
+        VaultEntry::SignIn {
+            issuer: issuer.into(),
+            client: client.into(),
+        }
+    }
+
     #[test]
     fn no_two_entries_share_an_account() {
         let entries = [
@@ -265,6 +289,8 @@ mod tests {
             VaultEntry::RefreshToken {
                 profile: "a/b/c".into(),
             },
+            sign_in("https://a/b", "c"),
+            sign_in("https://a", "b/c"),
         ];
         let accounts: std::collections::BTreeSet<_> = entries.iter().map(account).collect();
         assert_eq!(accounts.len(), entries.len(), "{accounts:?}");
@@ -306,15 +332,22 @@ mod tests {
     #[tokio::test]
     async fn an_entry_is_held_by_one_at_a_time() {
         let dir = tempfile::tempdir().unwrap();
-        let entry = |profile: &str| VaultEntry::RefreshToken {
-            profile: profile.into(),
-        };
-        let first = hold(dir.path(), &entry("Acme")).await.unwrap();
-        hold(dir.path(), &entry("Other")).await.unwrap();
-        let mut second = Box::pin(async { hold(dir.path(), &entry("Acme")).await.unwrap() });
+        let entry = |client: &str| sign_in("https://id.example", client);
+        let first = hold(dir.path(), &entry("Acme"), HELD).await.unwrap();
+        hold(dir.path(), &entry("Other"), HELD).await.unwrap();
+        let mut second = Box::pin(async { hold(dir.path(), &entry("Acme"), HELD).await.unwrap() });
         assert!(futures::poll!(&mut second).is_pending());
         drop(first);
         second.await;
+    }
+
+    #[tokio::test]
+    async fn who_waits_in_vain_for_an_entry_goes_without_it_and_not_without_the_hold() {
+        let dir = tempfile::tempdir().unwrap();
+        let entry = sign_in("https://id.example", "Acme");
+        let _first = hold(dir.path(), &entry, HELD).await.unwrap();
+        let second = hold(dir.path(), &entry, Duration::ZERO).await;
+        assert!(matches!(second, Err(TryLockError::WouldBlock)), "{second:?}");
     }
 
     #[tokio::test]

@@ -2,6 +2,7 @@
 import type { Evidence } from "./Evidence";
 import type { Failure } from "./Failure";
 import type { OutcomeRecord } from "./OutcomeRecord";
+import type { QuestionId } from "./QuestionId";
 import type { QuestionView } from "./QuestionView";
 import type { Stage } from "./Stage";
 
@@ -25,6 +26,10 @@ evidence: Evidence, } | { "event": "capabilities",
  * One line.
  */
 summary: string, } | { "event": "asked", 
+/**
+ * Its name, which an answer to it says.
+ */
+asked: QuestionId, 
 /**
  * What.
  */

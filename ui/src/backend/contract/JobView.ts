@@ -8,6 +8,7 @@ import type { OutcomeRecord } from "./OutcomeRecord";
 import type { PeripheralId } from "./PeripheralId";
 import type { ProofsView } from "./ProofsView";
 import type { Purpose } from "./Purpose";
+import type { QuestionId } from "./QuestionId";
 import type { QuestionView } from "./QuestionView";
 import type { SeenNetworkView } from "./SeenNetworkView";
 import type { StageView } from "./StageView";
@@ -80,6 +81,10 @@ networks: Array<SeenNetworkView>,
  * The open question.
  */
 question: QuestionView | null, 
+/**
+ * Its name, which an answer to it says.
+ */
+asked: QuestionId | null, 
 /**
  * How it ended, in a person's words, unless done.
  */

@@ -5,6 +5,7 @@ import type { JournalFilter } from "./JournalFilter";
 import type { NetworkChoice } from "./NetworkChoice";
 import type { PeripheralId } from "./PeripheralId";
 import type { Purpose } from "./Purpose";
+import type { QuestionId } from "./QuestionId";
 import type { Reply } from "./Reply";
 import type { Settings } from "./Settings";
 import type { SignInWay } from "./SignInWay";
@@ -17,7 +18,15 @@ export type Request = { "do": "import-profile",
 /**
  * The file's text.
  */
-text: string, } | { "do": "choose-profile", 
+text: string, 
+/**
+ * The text of the signature beside it, where there is one.
+ */
+signature?: string, } | { "do": "replace", 
+/**
+ * Whether it may; if not, all stays as it is.
+ */
+sure: boolean, } | { "do": "choose-profile", 
 /**
  * Its name.
  */
@@ -78,6 +87,10 @@ job: JobId, } | { "do": "answer",
  * The job.
  */
 job: JobId, 
+/**
+ * Which of its questions, as the view names it: one that is over by then takes no answer.
+ */
+question: QuestionId, 
 /**
  * The answer.
  */

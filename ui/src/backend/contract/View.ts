@@ -11,6 +11,7 @@ import type { NoticeView } from "./NoticeView";
 import type { ProfileView } from "./ProfileView";
 import type { ProgressView } from "./ProgressView";
 import type { QuitView } from "./QuitView";
+import type { ReplacingView } from "./ReplacingView";
 import type { RightsView } from "./RightsView";
 import type { Settings } from "./Settings";
 import type { SignInView } from "./SignInView";
@@ -38,6 +39,10 @@ profiles: Array<string>,
  * The current one.
  */
 profile: ProfileView | null, 
+/**
+ * An imported profile that waits for the person's word, since it changes where secrets go or what is allowed.
+ */
+replacing: ReplacingView | null, 
 /**
  * Who works here.
  */

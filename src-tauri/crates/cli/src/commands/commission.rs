@@ -7,7 +7,7 @@ use commission::flow::JobId;
 use commission::network::{Network, Ssid};
 use commission::secret::Passphrase;
 use engine::labels::{self, Row};
-use engine::ports::{Cloud, FillError, Vault, VaultEntry};
+use engine::ports::{Cloud, FillError, Vault};
 use engine::request::{Order, Request, Target};
 use engine::run::Engine;
 use engine::settings::ProfileSite;
@@ -186,21 +186,21 @@ impl Networks<'_> {
 
     /// What the keyring has, else what somebody types.
     async fn passphrase(&mut self, ssid: &Ssid, name: &str) -> Result<Passphrase, Ended> {
-        let entry = VaultEntry::NetworkPassphrase {
-            profile: self.setup.profile_name().into(),
-            ssid: name.into(),
-        };
-        let kept = self.vault.read(&entry).await.unwrap_or_else(|error| {
-            self.setup.out.warn(
-                "keyring",
-                &format!("{error}; the passphrase of {name} is asked for instead"),
-            );
-            None
-        });
+        let passphrases = engine::passphrases::Passphrases::of(&self.setup.profile);
+        let kept = passphrases
+            .read(self.vault.as_ref(), name)
+            .await
+            .unwrap_or_else(|error| {
+                self.setup.out.warn(
+                    "keyring",
+                    &format!("{error}; the passphrase of {name} is asked for instead"),
+                );
+                None
+            });
         match kept {
             Some(kept) => {
-                self.passphrases.are_kept(ssid, entry);
-                Ok(Passphrase::new(kept.reveal()))
+                self.passphrases.are_kept(ssid, passphrases.entry(name));
+                Ok(kept)
             }
             None => self.typed(name).await,
         }

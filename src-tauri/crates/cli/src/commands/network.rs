@@ -1,8 +1,8 @@
 //! `fieldkey network`: passphrases, in the keyring and nowhere else.
 
 use commission::network::{Network, Ssid};
-use commission::secret::{Passphrase, Token};
-use engine::ports::VaultEntry;
+use commission::secret::Passphrase;
+use engine::passphrases::Passphrases;
 
 use crate::args;
 use crate::exit::Ended;
@@ -20,10 +20,7 @@ pub(super) fn remembered(setup: &Setup, name: &str) {
 /// Keeps or forgets a passphrase.
 pub(crate) async fn run(setup: &Setup, wanted: &args::Network) -> Result<(), Ended> {
     let vault = setup.keyring().await?;
-    let entry = |ssid: &str| VaultEntry::NetworkPassphrase {
-        profile: setup.profile_name().into(),
-        ssid: ssid.into(),
-    };
+    let passphrases = Passphrases::of(&setup.profile);
     match wanted {
         args::Network::Remember { ssid } => {
             let missing = || {
@@ -43,14 +40,12 @@ pub(crate) async fn run(setup: &Setup, wanted: &args::Network) -> Result<(), End
                 .map_err(|error| {
                     Ended::usage(error, "Type it again as it is at the site; nothing was kept.")
                 })?;
-            vault
-                .write(&entry(ssid), &Token::new(passphrase.reveal()))
-                .await?;
+            passphrases.write(vault.as_ref(), ssid, &passphrase).await?;
             remembered(setup, &checked.ssid.to_string());
         }
         args::Network::Forget { ssid } => {
-            let was_kept = vault.read(&entry(ssid)).await?.is_some();
-            vault.forget(&entry(ssid)).await?;
+            let was_kept = passphrases.read(vault.as_ref(), ssid).await?.is_some();
+            passphrases.forget(vault.as_ref(), ssid).await?;
             let words = if was_kept {
                 format!("The passphrase of {ssid} is forgotten.")
             } else {

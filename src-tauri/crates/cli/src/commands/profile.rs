@@ -4,7 +4,7 @@ use std::path::Path;
 
 use commission::policy::{IdentityPolicy, PlainDevices};
 use engine::settings::{
-    AwsCredentials, CloudSettings, Profile, ProfileNetwork, ProfileSite, Profiles, StoreError,
+    AwsCredentials, Change, CloudSettings, Profile, ProfileNetwork, ProfileSite, Profiles, StoreError,
 };
 
 use crate::args;
@@ -12,9 +12,9 @@ use crate::exit::{Ended, Exit};
 use crate::setup::Base;
 
 /// Imports or shows.
-pub(crate) fn run(base: &Base, wanted: &args::Profile) -> Result<(), Ended> {
+pub(crate) async fn run(base: &Base, wanted: &args::Profile) -> Result<(), Ended> {
     match wanted {
-        args::Profile::Import { file } => import(base, file)?,
+        args::Profile::Import { file, replace } => import(base, file, *replace).await?,
         args::Profile::Show => {
             let profile = base.profile()?;
             base.out.both("profile", &profile, words(&profile));
@@ -23,14 +23,14 @@ pub(crate) fn run(base: &Base, wanted: &args::Profile) -> Result<(), Ended> {
     Ok(())
 }
 
-/// Takes a profile in and makes it the current one.
-pub(super) fn import(base: &Base, file: &Path) -> Result<(), Ended> {
+/// Takes a profile in and makes it the current one; what it changes is shown, and agreed to first.
+pub(super) async fn import(base: &Base, file: &Path, replace: bool) -> Result<(), Ended> {
     let profiles = Profiles::new(&base.home);
     let refused = |error: StoreError| match error {
         StoreError::File { ref path, .. } if path == file => {
             Ended::usage(error, "Check the file's name; nothing was imported.")
         }
-        StoreError::Profile(_) => Ended::usage(
+        StoreError::Profile(_) | StoreError::Unusable(_) | StoreError::Signature(_) => Ended::usage(
             format!("{}: {error}", file.display()),
             "Correct the profile, or ask the office for it again; nothing was imported.",
         ),
@@ -45,13 +45,49 @@ pub(super) fn import(base: &Base, file: &Path) -> Result<(), Ended> {
             "Check that the disk has room and that the folder is yours to write.",
         ),
     };
-    let profile = profiles.import_file(file).map_err(refused)?;
-    profiles.choose(&profile.name).map_err(refused)?;
+    let candidate = profiles.look_at_file(file).map_err(refused)?;
+    if !candidate.changes.is_empty() {
+        let changes: Vec<String> = candidate.changes.iter().map(change).collect();
+        base.out.both(
+            "profile-changes",
+            &serde_json::json!({ "name": candidate.profile.name, "changes": candidate.changes }),
+            format!(
+                "This profile of {} changes:\n{}",
+                candidate.profile.name,
+                changes.join("\n")
+            ),
+        );
+        if !replace && !agreed(base).await? {
+            return Err(Ended::new(
+                Exit::Usage,
+                "profile-changes",
+                "the profile changes where secrets go or what is allowed",
+                "Ask the office whether it is theirs; if so: fieldkey profile import --replace FILE. Nothing was imported.",
+            ));
+        }
+    }
+    let profile = profiles.keep(&candidate).map_err(refused)?;
     base.out.line("profile-imported", &profile);
     base.out
         .say(format!("The profile of {} is imported and in use.", profile.name));
     base.out.say("Next: fieldkey sign-in");
     Ok(())
+}
+
+fn change(change: &Change) -> String {
+    format!("  {}: {} -> {}", change.what.words(), change.before, change.after)
+}
+
+/// What the person at the terminal says; without one nobody agrees.
+async fn agreed(base: &Base) -> Result<bool, Ended> {
+    if !base.person.is_at_terminal() {
+        return Ok(false);
+    }
+    let answer = base
+        .person
+        .line("Is that what your office told you? (yes/no)")
+        .await?;
+    Ok(answer.trim().eq_ignore_ascii_case("yes"))
 }
 
 fn words(profile: &Profile) -> String {

@@ -4,7 +4,8 @@
 
 use std::path::{Path, PathBuf};
 
-use engine::ports::VaultEntry;
+use commission::secret::Passphrase;
+use engine::passphrases::Passphrases;
 use sandbox::person::Person;
 use sandbox::sandbox::{
     COGNITO_PROFILE_FILE, REGISTRAR_PROFILE_FILE, STS_PROFILE_FILE, Sandbox, SandboxConfig, SandboxError,
@@ -184,20 +185,18 @@ async fn move_in(base: &Base, state: &Path, by: Way) -> Result<(), Ended> {
         Way::Sts => state.join(STS_PROFILE_FILE),
         Way::Registrar => state.join(REGISTRAR_PROFILE_FILE),
     };
-    super::profile::import(base, &profile)?;
+    super::profile::import(base, &profile, true).await?;
     let setup = base.clone().with_profile()?;
     let vault = setup.keyring().await?;
     let secrets = Secrets::read(state).map_err(broken)?;
+    let passphrases = Passphrases::of(&setup.profile);
     for network in &setup.profile.networks {
         let ssid = String::from(&network.ssid);
         let Some(passphrase) = secrets.as_ref().and_then(|secrets| secrets.passphrase(&ssid)) else {
             continue;
         };
-        let entry = VaultEntry::NetworkPassphrase {
-            profile: setup.profile_name().into(),
-            ssid: ssid.clone(),
-        };
-        vault.write(&entry, &passphrase).await?;
+        let passphrase = Passphrase::new(passphrase.reveal());
+        passphrases.write(vault.as_ref(), &ssid, &passphrase).await?;
         super::network::remembered(&setup, &ssid);
     }
     Ok(())

@@ -36,11 +36,13 @@ pub(crate) async fn out(setup: &Setup) -> Result<(), Ended> {
     let vault = setup.keyring().await?;
     let sign_in = setup.sign_in(vault)?;
     match sign_in.sign_out().await.map_err(sign_in_ended)? {
-        SignedOut::Everywhere => {
+        SignedOut::Revoked => {
             setup.out.both(
                 "signed-out",
                 &serde_json::json!({ "revoked": true }),
-                "Signed out everywhere.",
+                "Signed out: this computer has forgotten the sign-in and the issuer has ended it. What was handed out \
+                 already ends by itself within minutes; your browser may still be signed in at the issuer, which asks \
+                 whoever signs in here next.",
             );
         }
         SignedOut::Nothing => {

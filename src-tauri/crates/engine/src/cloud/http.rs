@@ -8,7 +8,7 @@
 //! ends at the server, never at the proxy. A loopback address is never sent to a proxy, whatever `NO_PROXY` says.
 //!
 //! **Time.** Each answer says how far this machine's calendar is ahead of the server's `Date`, because a laptop's
-//! clock is wrong more often than a server's.
+//! clock is wrong more often than a server's. What came out of a cache was dated when it was put in: its `Age` counts.
 
 use std::collections::BTreeMap;
 use std::error::Error as StdError;
@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use ::http::header::{CONTENT_TYPE, DATE};
+use ::http::header::{AGE, CONTENT_TYPE, DATE};
 use ::http::{HeaderMap, Request, StatusCode};
 use async_trait::async_trait;
 use commission::time::{Moment, UnixTime};
@@ -144,7 +144,7 @@ pub struct Answer {
     pub body: Zeroizing<Vec<u8>>,
     /// When it had arrived, on the monotonic clock.
     pub arrived: Moment,
-    /// The server's `Date`.
+    /// The server's time now: its `Date`, and how long the answer has been in a cache since.
     pub server_time: Option<UnixTime>,
     /// How far this machine's calendar clock is ahead of the server's, in seconds; negative where behind.
     pub clock_ahead: Option<i64>,
@@ -274,7 +274,7 @@ impl Http {
             body.extend_from_slice(&part);
         }
 
-        let server_time = http_date(response.headers());
+        let server_time = time_of(response.headers());
         let clock_ahead = server_time.map(|server| self.clock.unix().0.saturating_sub(server.0));
         if let Some(seconds) = clock_ahead {
             let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
@@ -351,6 +351,17 @@ fn is_loopback(url: &Url) -> bool {
         Some(Host::Domain(name)) => name.eq_ignore_ascii_case("localhost"),
         None => false,
     }
+}
+
+/// The time at the server now: when the answer was made, and its age since (RFC 9111, 4.2.3). None where a cache states
+/// an age that cannot be read: the answer may have lain there for days.
+fn time_of(headers: &HeaderMap) -> Option<UnixTime> {
+    let made = http_date(headers)?;
+    let age = match headers.get(AGE) {
+        None => 0,
+        Some(age) => age.to_str().ok()?.trim().parse::<u32>().ok()?,
+    };
+    Some(UnixTime(made.0.saturating_add(i64::from(age))))
 }
 
 /// The `Date` header (RFC 9110, 6.6.1).
@@ -437,6 +448,21 @@ mod tests {
         assert_eq!(read("yesterday"), None);
         assert_eq!(read(""), None);
         assert_eq!(http_date(&HeaderMap::new()), None);
+    }
+
+    #[test]
+    fn an_answer_out_of_a_cache_tells_the_time_with_its_age() {
+        let time = |age: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(DATE, "Thu, 01 Jan 2026 00:00:00 GMT".parse().unwrap());
+            headers.insert(AGE, age.parse().unwrap());
+            time_of(&headers)
+        };
+        assert_eq!(time("0"), Some(UnixTime(1_767_225_600)));
+        assert_eq!(time("86400"), Some(UnixTime(1_767_312_000)));
+        for unread in ["", "-1", "old", "99999999999"] {
+            assert_eq!(time(unread), None, "{unread}");
+        }
     }
 
     #[test]

@@ -12,7 +12,7 @@ use crate::request::Request as EngineRequest;
 use crate::run::{self, Engine};
 use crate::settings::WorkError;
 use crate::system::SystemEntropy;
-use crate::view::View as EngineView;
+use crate::view::{JobState, View as EngineView};
 
 impl Worker {
     pub(super) fn engine(&self, request: EngineRequest) {
@@ -48,6 +48,34 @@ impl Worker {
         if ended != self.counted {
             self.counted = ended;
             self.look_at_past();
+            self.forget_done();
+        }
+    }
+
+    /// The subject of whoever is signed in.
+    pub(super) fn present(&self) -> Option<String> {
+        match &self.who {
+            Who::Somebody(session) => Some(session.person.subject.clone()),
+            _ => None,
+        }
+    }
+
+    /// Whether whoever is signed in may give the engine work: it is theirs, and no engine of somebody before them.
+    pub(super) fn may_work(&self) -> bool {
+        self.work.is_some() && self.works_for == self.present()
+    }
+
+    /// What was needed for devices that are done is needed no more.
+    fn forget_done(&mut self) {
+        let view = self.engine_view();
+        let done = view
+            .iter()
+            .flat_map(|view| &view.jobs)
+            .filter(|job| job.state == JobState::Done);
+        for job in done {
+            if self.orders.remove(&job.id).is_some() {
+                self.forget_label_of(job);
+            }
         }
     }
 
@@ -87,7 +115,7 @@ impl Worker {
         if let Some((engine, _)) = self.engine.take() {
             engine.shutdown().await;
         }
-        self.work = None;
+        (self.work, self.works_for) = (None, None);
     }
 
     pub(super) fn whole_parts(&mut self) -> Option<run::Parts> {
@@ -127,6 +155,7 @@ impl Worker {
         };
         let entropy = self.entropy()?;
         self.work = Some(Arc::clone(&work));
+        self.works_for = Some(session.person.subject.clone());
         let mut parts = organisation.parts(&session, cloud, self.radio(), journal, work, Box::new(entropy));
         if let Some(links) = self.kept.settings.links {
             parts.policy.links = links.clamp(1, parts.policy.links);

@@ -6,7 +6,7 @@ use commission::time::Moment;
 
 use super::{LabelState, LabelView, Typed, Worker};
 use crate::labels;
-use crate::view::{NearbyView, View as EngineView};
+use crate::view::{JobView, NearbyView, View as EngineView};
 
 /// A label that names its device.
 pub(super) struct Known {
@@ -106,6 +106,14 @@ impl Worker {
                 self.labels.clear();
                 self.typed.clear();
             }
+        }
+    }
+
+    /// The label of a job's device is needed no more.
+    pub(super) fn forget_label_of(&mut self, job: &JobView) {
+        self.labels.remove(&job.name);
+        if let Some(peripheral) = &job.peripheral {
+            self.typed.remove(peripheral);
         }
     }
 

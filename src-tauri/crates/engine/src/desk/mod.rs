@@ -24,6 +24,8 @@ mod worker;
 
 #[cfg(all(test, feature = "ts"))]
 mod contract;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 

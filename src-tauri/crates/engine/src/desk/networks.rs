@@ -3,12 +3,12 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use commission::secret::{Passphrase, Token};
+use commission::secret::Passphrase;
 
 use super::kept::KnownNetwork;
 use super::orders::{checked, locked};
 use super::{NetworkView, SiteView, Typed, Wake, Worker};
-use crate::ports::VaultEntry;
+use crate::passphrases::Passphrases;
 use crate::settings::ProfileSite;
 
 impl Worker {
@@ -71,16 +71,15 @@ impl Worker {
             open: passphrase.is_none(),
             site: self.site().map(|site| site.name.clone()),
         };
-        let (vault, profile) = (Arc::clone(&self.parts.vault), self.profile_name());
+        let (vault, passphrases) = (Arc::clone(&self.parts.vault), self.passphrases());
         self.later(async move {
-            let Some(passphrase) = passphrase else {
+            let (Some(passphrase), Some(passphrases)) = (passphrase, passphrases) else {
                 return Wake::Remembered(Ok(network));
             };
-            let entry = VaultEntry::NetworkPassphrase {
-                profile,
-                ssid: network.ssid.clone(),
-            };
-            match vault.write(&entry, &Token::new(passphrase.reveal())).await {
+            match passphrases
+                .write(vault.as_ref(), &network.ssid, &passphrase)
+                .await
+            {
                 Ok(()) => Wake::Remembered(Ok(network)),
                 Err(error) => Wake::Remembered(Err(locked(&error))),
             }
@@ -88,15 +87,20 @@ impl Worker {
     }
 
     pub(super) fn forget_network(&self, ssid: String) {
-        let (vault, profile) = (Arc::clone(&self.parts.vault), self.profile_name());
+        let (vault, passphrases) = (Arc::clone(&self.parts.vault), self.passphrases());
         self.later(async move {
-            let entry = VaultEntry::NetworkPassphrase {
-                profile,
-                ssid: ssid.clone(),
+            let forgotten = match passphrases {
+                Some(passphrases) => passphrases.forget(vault.as_ref(), &ssid).await,
+                None => Ok(()),
             };
-            let forgotten = vault.forget(&entry).await;
             Wake::Forgot(ssid, forgotten)
         });
+    }
+
+    /// Where the passphrases of the organisation in work are.
+    pub(super) fn passphrases(&self) -> Option<Passphrases> {
+        let office = self.office.as_ref()?;
+        Some(Passphrases::of(office.organisation.profile()))
     }
 
     /// Which networks there are at the site in work, and whose passphrase is in the keyring. The list holds at once,
@@ -109,18 +113,16 @@ impl Worker {
             network.remembered = before.is_some_and(|known| known.remembered);
         }
         self.networks.clone_from(&networks);
-        let (vault, look, profile) = (
-            Arc::clone(&self.parts.vault),
-            self.network_looks,
-            self.profile_name(),
-        );
+        let (vault, look) = (Arc::clone(&self.parts.vault), self.network_looks);
+        let passphrases = self.passphrases();
         self.later(async move {
             for network in &mut networks {
-                let entry = VaultEntry::NetworkPassphrase {
-                    profile: profile.clone(),
-                    ssid: network.ssid.clone(),
+                network.remembered = match &passphrases {
+                    Some(passphrases) => {
+                        matches!(passphrases.read(vault.as_ref(), &network.ssid).await, Ok(Some(_)))
+                    }
+                    None => false,
                 };
-                network.remembered = matches!(vault.read(&entry).await, Ok(Some(_)));
             }
             Wake::Networks(look, networks)
         });

@@ -16,7 +16,8 @@ use uuid::Uuid;
 use super::{DeviceChoice, NetworkChoice, Reply, Typed, Wake, Who, Worker};
 use crate::failure::{Failure, Remedy};
 use crate::journal::{self, AdoptError};
-use crate::ports::{FillError, Journal as _, Vault, VaultEntry, VaultError};
+use crate::passphrases::Passphrases;
+use crate::ports::{FillError, Journal as _, Vault, VaultError};
 use crate::possession::{self, NoAnswer};
 use crate::request::{Order, Request as EngineRequest, Target};
 use crate::system::SystemEntropy;
@@ -45,7 +46,7 @@ impl Worker {
         purpose: Purpose,
         parameters: BTreeMap<String, String>,
     ) {
-        if self.work.is_none() {
+        if !self.may_work() {
             let why = match &self.who {
                 Who::Somebody(_) => "The cloud has not said yet that you may commission devices.",
                 _ => "Nobody is signed in.",
@@ -106,13 +107,16 @@ impl Worker {
         let Some(cloud) = self.office.as_ref().map(|office| Arc::clone(&office.cloud)) else {
             return;
         };
-        let (vault, profile) = (Arc::clone(&self.parts.vault), self.profile_name());
+        let Some(passphrases) = self.passphrases() else {
+            return;
+        };
+        let vault = Arc::clone(&self.parts.vault);
         let generation = self.generation;
         self.later(async move {
             if let Err(error) = cloud.check_parameters(&parameters).await {
                 return Wake::Failed(unfilled(&error));
             }
-            match complete(vault.as_ref(), &profile, wanted).await {
+            match complete(vault.as_ref(), &passphrases, wanted).await {
                 Ok(orders) => Wake::Ordered(generation, orders, parameters),
                 Err(failure) => Wake::Failed(failure),
             }
@@ -149,16 +153,22 @@ impl Worker {
         Source::Site { ssid, hidden, open }
     }
 
-    /// Orders that somebody gave, who may have signed out meanwhile, with the values that the next form begins with.
+    /// Orders that somebody gave, with the values that the next form begins with. Those of somebody who has signed out
+    /// meanwhile are nobody's.
     pub(super) fn ordered_by(
         &mut self,
         generation: u64,
         orders: Vec<(JobId, Ordered)>,
         parameters: BTreeMap<String, String>,
     ) {
-        if generation == self.generation && matches!(self.who, Who::Somebody(_)) {
-            self.given = parameters;
+        if generation != self.generation || !self.may_work() {
+            return self.warn(
+                "not-ready",
+                "Whoever ordered this is not signed in any more.",
+                "Sign in, then commission the devices once more.",
+            );
         }
+        self.given = parameters;
         self.ordered(orders);
     }
 
@@ -196,6 +206,7 @@ impl Worker {
             }
         }
         self.cleared.insert(job);
+        self.orders.remove(&job);
         self.ordered(vec![(JobId(Uuid::new_v4()), Ordered { order })]);
     }
 
@@ -272,7 +283,7 @@ impl Worker {
 
     /// Takes up what an earlier run left: one job, or all.
     pub(super) fn take_up(&mut self, job: Option<JobId>, how: fn(JobId) -> EngineRequest) {
-        if self.work.is_none() {
+        if !self.may_work() {
             return self.not_ready();
         }
         // The engine believes no list either: it looks at what the journal says when it begins.
@@ -366,17 +377,12 @@ impl Worker {
             Wake::Blinked(name, blinked)
         });
     }
-
-    pub(super) fn profile_name(&self) -> String {
-        let office = self.office.as_ref();
-        office.map_or_else(String::new, |office| office.organisation.profile().name.clone())
-    }
 }
 
 /// Looks passphrases up, each once, and gives every order its job.
 async fn complete(
     vault: &dyn Vault,
-    profile: &str,
+    passphrases: &Passphrases,
     wanted: Vec<(Order, Source)>,
 ) -> Result<Vec<(JobId, Ordered)>, Failure> {
     let mut known: BTreeMap<String, Network> = BTreeMap::new();
@@ -391,7 +397,7 @@ async fn complete(
                     let network = if open {
                         checked(&ssid, None, hidden)?
                     } else {
-                        looked_up(vault, profile, &ssid, hidden).await?
+                        looked_up(vault, passphrases, &ssid, hidden).await?
                     };
                     known.insert(ssid, network.clone());
                     network
@@ -403,13 +409,14 @@ async fn complete(
     Ok(orders)
 }
 
-async fn looked_up(vault: &dyn Vault, profile: &str, ssid: &str, hidden: bool) -> Result<Network, Failure> {
-    let entry = VaultEntry::NetworkPassphrase {
-        profile: profile.to_owned(),
-        ssid: ssid.to_owned(),
-    };
-    match vault.read(&entry).await {
-        Ok(Some(passphrase)) => checked(ssid, Some(Passphrase::new(passphrase.reveal())), hidden),
+async fn looked_up(
+    vault: &dyn Vault,
+    passphrases: &Passphrases,
+    ssid: &str,
+    hidden: bool,
+) -> Result<Network, Failure> {
+    match passphrases.read(vault, ssid).await {
+        Ok(Some(passphrase)) => checked(ssid, Some(passphrase), hidden),
         Ok(None) => Err(Failure {
             code: "passphrase-missing".into(),
             what: format!("The passphrase of {ssid} is not in the keyring."),

@@ -19,10 +19,20 @@ use super::typed::Typed;
 )]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub enum Request {
-    /// Check an organisation profile, keep it and make it the current one.
+    /// Check an organisation profile, keep it and make it the current one. What would change where secrets go, or what is
+    /// allowed, is asked about first, see [`super::View::replacing`].
     ImportProfile {
         /// The file's text.
         text: String,
+        /// The text of the signature beside it, where there is one.
+        #[serde(default)]
+        #[cfg_attr(feature = "ts", ts(optional))]
+        signature: Option<String>,
+    },
+    /// Answer whether an imported profile may change what [`super::View::replacing`] shows.
+    Replace {
+        /// Whether it may; if not, all stays as it is.
+        sure: bool,
     },
     /// Make another profile the current one.
     ChooseProfile {

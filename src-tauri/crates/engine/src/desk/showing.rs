@@ -13,7 +13,7 @@ use commission::time::Moment;
 use super::worker::PUBLISH_PACE;
 use super::{
     AdapterView, BluetoothView, CloudView, DeviceView, PersonView, ProfileView, ProgressView, QuitView,
-    RightView, RightsView, Settings, SignInView, View, Who, WhoseView, Worker,
+    ReplacingView, RightView, RightsView, Settings, SignInView, View, Who, WhoseView, Worker,
 };
 use crate::failure::Failure;
 use crate::signin;
@@ -26,6 +26,7 @@ pub(super) fn empty() -> View {
         now: 0,
         profiles: Vec::new(),
         profile: None,
+        replacing: None,
         sign_in: SignInView::Restoring,
         rights: RightsView::default(),
         bluetooth: BluetoothView::default(),
@@ -61,6 +62,10 @@ impl Worker {
             now: self.parts.clock.unix().0,
             profiles: self.profiles().list().unwrap_or_default(),
             profile: self.profile_view(),
+            replacing: self.replacing.as_ref().map(|candidate| ReplacingView {
+                name: candidate.profile.name.clone(),
+                changes: candidate.changes.clone(),
+            }),
             sign_in: self.sign_in_view(),
             rights: self.rights_view(),
             bluetooth: BluetoothView {
@@ -208,7 +213,7 @@ impl Worker {
                 failure: failure.clone(),
             },
             Who::Signing(shown, _) => shown.clone(),
-            Who::Leaving => SignInView::Leaving,
+            Who::Leaving(_) => SignInView::Leaving,
             Who::Somebody(session) => {
                 let roles = match &self.preflight {
                     Some(Ok(preflight)) => preflight.person.roles.clone(),

@@ -6,15 +6,15 @@ use std::time::Duration;
 use commission::fault::CloudError;
 use tokio::sync::{oneshot, watch};
 
-use super::{SignInView, SignInWay, Wake, Worker};
+use super::{QuitView, SignInView, SignInWay, Wake, Worker};
 use crate::failure::{Failure, Remedy};
 use crate::organisation::Organisation;
 use crate::ports::{Cloud, Preflight};
 use crate::request::Request as EngineRequest;
-use crate::settings::Profile;
+use crate::settings::{Candidate, Profile};
 use crate::signin::{Session, SignIn, SignInError, SignInEvent, SignedOut};
 
-/// Pause before a cloud that did not answer is asked again what the person may do.
+/// Pause before an issuer or a cloud that did not answer is asked again.
 const ASK_AGAIN: Duration = Duration::from_secs(20);
 
 /// The organisation in work.
@@ -36,16 +36,48 @@ pub(super) enum Who {
         #[expect(dead_code, reason = "it is there to be dropped")] oneshot::Sender<()>,
     ),
     Somebody(Session),
-    Leaving,
+    Leaving(Leaving),
+}
+
+/// How far a sign-out is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Leaving {
+    /// Jobs are being brought to a named state.
+    Jobs,
+    /// The issuer is being told.
+    Issuer,
 }
 
 impl Worker {
-    /// Checks a profile, keeps it and works with it.
-    pub(super) async fn import(&mut self, text: &str) {
+    /// Checks a profile, keeps it and works with it, once the person has agreed to what it changes.
+    pub(super) async fn import(&mut self, text: &str, signature: Option<&str>) {
         if self.refuses_while_busy() {
             return;
         }
-        match self.profiles().import(text) {
+        match self.profiles().look(text, signature) {
+            Ok(candidate) if candidate.changes.is_empty() => self.keep_profile(&candidate).await,
+            Ok(candidate) => self.replacing = Some(candidate),
+            Err(error) => self.warn(
+                "profile",
+                error.to_string(),
+                "Get the file from your office again.",
+            ),
+        }
+    }
+
+    /// The person's word on what an imported profile changes.
+    pub(super) async fn replace(&mut self, sure: bool) {
+        if let Some(candidate) = self.replacing.take()
+            && sure
+            && !self.refuses_while_busy()
+        {
+            self.keep_profile(&candidate).await;
+        }
+    }
+
+    async fn keep_profile(&mut self, candidate: &Candidate) {
+        self.replacing = None;
+        match self.profiles().keep(candidate) {
             Ok(profile) => {
                 self.tell(
                     "profile-imported",
@@ -58,7 +90,7 @@ impl Worker {
             Err(error) => self.warn(
                 "profile",
                 error.to_string(),
-                "Get the file from your office again.",
+                "Check that the disk has room and that the folder is yours.",
             ),
         }
     }
@@ -107,8 +139,8 @@ impl Worker {
 
     fn work_for(&mut self, profile: Profile) {
         self.generation += 1;
-        (self.preflight, self.preflight_at) = (None, None);
-        self.given.clear();
+        self.restore_at = None;
+        self.forget_work();
         self.networks.clear();
         let organisation = Organisation::new(Arc::new(profile), Arc::clone(&self.parts.clock));
         let sign_in = organisation.sign_in(Arc::clone(&self.parts.vault));
@@ -124,10 +156,9 @@ impl Worker {
         });
         match office {
             Ok(office) => {
-                let (sign_in, generation) = (office.sign_in.clone(), self.generation);
-                self.later(async move { Wake::Restored(generation, sign_in.restore().await) });
                 self.office = Some(office);
                 self.who = Who::Restoring;
+                self.restore();
                 self.look_at_networks();
             }
             Err(error) => {
@@ -143,14 +174,28 @@ impl Worker {
         }
     }
 
+    /// Takes the sign-in of an earlier run up.
+    pub(super) fn restore(&self) {
+        if let Some(office) = &self.office {
+            let (sign_in, generation) = (office.sign_in.clone(), self.generation);
+            self.later(async move { Wake::Restored(generation, sign_in.restore().await) });
+        }
+    }
+
     pub(super) async fn restored(&mut self, generation: u64, result: Result<Option<Session>, SignInError>) {
-        if generation != self.generation || !matches!(self.who, Who::Restoring) {
+        if generation != self.generation || !matches!(self.who, Who::Restoring | Who::Nobody(_)) {
             return;
         }
         match result {
             Ok(Some(session)) => self.begin(session).await,
             Ok(None) => self.who = Who::Nobody(None),
-            Err(error) => self.who = Who::Nobody(Some(failure(&error))),
+            Err(error) => {
+                // It is kept, and taken up once the issuer answers.
+                if matches!(error, SignInError::Unreachable(_)) {
+                    self.restore_at = Some(self.parts.clock.now() + ASK_AGAIN);
+                }
+                self.who = Who::Nobody(Some(failure(&error)));
+            }
         }
     }
 
@@ -158,10 +203,11 @@ impl Worker {
         let Some(office) = &self.office else {
             return;
         };
-        if matches!(self.who, Who::Somebody(_) | Who::Leaving | Who::Signing(..)) {
+        if matches!(self.who, Who::Somebody(_) | Who::Leaving(_) | Who::Signing(..)) {
             return;
         }
         self.generation += 1;
+        self.restore_at = None;
         let (generation, wakes, sign_in) = (self.generation, self.wakes.clone(), office.sign_in.clone());
         let browser = Arc::clone(&self.parts.browser);
         let (give_up, given_up) = oneshot::channel::<()>();
@@ -227,14 +273,49 @@ impl Worker {
         }
     }
 
-    /// Somebody works: the cloud is asked what they may do.
+    /// Somebody works: the cloud is asked what they may do. Nothing of whoever worked before serves them.
     async fn begin(&mut self, session: Session) {
+        self.generation += 1;
+        self.restore_at = None;
+        if self
+            .worked
+            .as_ref()
+            .is_some_and(|worked| *worked != session.person.subject)
+        {
+            self.forget_work();
+            // Jobs of somebody else have no cloud any more.
+            self.engine(EngineRequest::CancelAll);
+        }
+        self.worked = Some(session.person.subject.clone());
+        (self.preflight, self.preflight_at) = (None, None);
         self.who = Who::Somebody(session);
-        self.preflight = None;
-        self.given.clear();
+        self.renew_cloud();
         self.look_at_networks();
         self.ask_cloud();
         self.reopen_engine().await;
+    }
+
+    /// What one sign-in gave to work with, and what was typed and read under it, is not there for the next.
+    fn forget_work(&mut self) {
+        (self.preflight, self.preflight_at) = (None, None);
+        self.given.clear();
+        self.orders.clear();
+        self.forget_labels(None);
+    }
+
+    /// A cloud with nothing of an earlier sign-in: keys that came of one end with it.
+    fn renew_cloud(&mut self) {
+        let Some(office) = &mut self.office else {
+            return;
+        };
+        match office.organisation.cloud(&office.sign_in) {
+            Ok(cloud) => office.cloud = cloud,
+            Err(error) => self.warn(
+                "profile",
+                error.to_string(),
+                "Import the profile again, as the office gave it.",
+            ),
+        }
     }
 
     pub(super) fn ask_cloud(&mut self) {
@@ -249,7 +330,8 @@ impl Worker {
         if generation != self.generation || !matches!(self.who, Who::Somebody(_)) {
             return;
         }
-        if result.is_err() {
+        // Who was refused is asked for again by a person; each try costs a renewal.
+        if result.as_ref().is_err_and(CloudError::is_passing) {
             self.preflight_at = Some(self.parts.clock.now() + ASK_AGAIN);
         }
         // What was granted stays so while a cloud is out of reach: each call of a job is answered by the cloud itself.
@@ -269,11 +351,16 @@ impl Worker {
             .as_mut()
             .and_then(|office| office.sessions.borrow_and_update().clone());
         match (&self.who, session) {
-            (Who::Somebody(_), Some(session)) => self.who = Who::Somebody(session),
+            (Who::Somebody(before), Some(session)) if before.person.subject == session.person.subject => {
+                self.who = Who::Somebody(session);
+            }
+            // It was taken up elsewhere: by the doctor, who asks the issuer as well.
+            (Who::Somebody(_) | Who::Restoring | Who::Nobody(_), Some(session)) => self.begin(session).await,
             (Who::Somebody(_), None) => {
                 self.who = Who::Nobody(Some(failure(&SignInError::SignedOut)));
-                self.preflight = None;
+                (self.preflight, self.preflight_at) = (None, None);
                 self.given.clear();
+                self.renew_cloud();
                 self.reopen_engine().await;
             }
             _ => {}
@@ -283,7 +370,7 @@ impl Worker {
     /// Jobs are brought to a named state first, while the cloud can still be asked.
     pub(super) fn sign_out(&mut self) {
         if let Who::Somebody(_) = &self.who {
-            self.who = Who::Leaving;
+            self.who = Who::Leaving(Leaving::Jobs);
             self.engine(EngineRequest::CancelAll);
         }
     }
@@ -294,22 +381,39 @@ impl Worker {
         };
         let sign_in = office.sign_in.clone();
         self.generation += 1;
-        self.who = Who::Nobody(None);
-        self.preflight = None;
-        self.given.clear();
+        self.who = Who::Leaving(Leaving::Issuer);
+        self.forget_work();
+        self.renew_cloud();
         self.later(async move { Wake::SignedOut(sign_in.sign_out().await) });
         self.open_engine().await;
     }
 
-    pub(super) fn signed_out(&mut self, result: Result<SignedOut, SignInError>) {
+    pub(super) async fn signed_out(&mut self, result: Result<SignedOut, SignInError>) {
+        let whole = matches!(result, Ok(SignedOut::Revoked | SignedOut::Nothing));
+        // Somebody has to see what could not be done.
+        if !whole && self.quit == QuitView::Ending && !self.closing {
+            self.quit = QuitView::No;
+        }
+        self.who = Who::Nobody(None);
         match result {
-            Ok(SignedOut::Everywhere | SignedOut::Nothing) => {}
-            Ok(SignedOut::HereOnly(error)) => self.warn(
-                error.code(),
-                format!("You are signed out on this computer; the issuer was not told: {error}."),
-                "Sign in and out again when the issuer can be reached.",
-            ),
-            Err(error) => self.fail(failure(&error)),
+            Ok(SignedOut::Revoked | SignedOut::Nothing) => {}
+            Ok(SignedOut::HereOnly(error)) => {
+                tracing::warn!(%error, "signed out here only");
+                self.warn(
+                    error.code(),
+                    format!("You are signed out on this computer; the issuer was not told: {error}."),
+                    "Sign in and out again when the issuer can be reached.",
+                );
+            }
+            Err(error) => {
+                tracing::warn!(%error, "not signed out");
+                let office = self.office.as_ref();
+                // The keyring did not let go, so that whoever wanted to leave is still signed in.
+                if let Some(session) = office.and_then(|office| office.sign_in.session()) {
+                    self.begin(session).await;
+                }
+                self.fail(failure(&error));
+            }
         }
     }
 }

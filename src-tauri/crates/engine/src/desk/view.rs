@@ -15,6 +15,7 @@ use super::request::{JournalFilter, JournalOutcome, Settings};
 use crate::doctor::Finding;
 use crate::failure::Failure;
 use crate::ports::{FormField, OwnWay};
+use crate::settings::Change;
 use crate::view::JobView;
 
 /// Everything.
@@ -32,6 +33,8 @@ pub struct View {
     pub profiles: Vec<String>,
     /// The current one.
     pub profile: Option<ProfileView>,
+    /// An imported profile that waits for the person's word, since it changes where secrets go or what is allowed.
+    pub replacing: Option<ReplacingView>,
     /// Who works here.
     pub sign_in: SignInView,
     /// What the signed-in person may do.
@@ -84,6 +87,17 @@ pub enum QuitView {
     Asked,
     /// Jobs are brought to a named state, then it ends.
     Ending,
+}
+
+/// An imported profile that would change something that a person has to know of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS))]
+pub struct ReplacingView {
+    /// The organisation's name.
+    pub name: String,
+    /// What would change.
+    pub changes: Vec<Change>,
 }
 
 /// The current organisation profile.

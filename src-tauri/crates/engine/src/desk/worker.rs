@@ -15,7 +15,7 @@ use super::kept::{Kept, KnownNetwork};
 use super::known::Past;
 use super::labels::Known;
 use super::orders::Ordered;
-use super::signing::{Office, Who};
+use super::signing::{Leaving, Office, Who};
 use super::{
     ExaminationView, JournalView, NetworkView, NoticeView, Parts, QuitView, Request, StoryView, VerifiedView,
     View, showing,
@@ -26,7 +26,7 @@ use crate::journal::{AdoptError, SqliteJournal};
 use crate::ports::{Adapter, JournalError, Preflight, ShellError, VaultError};
 use crate::request::{Order, Request as EngineRequest};
 use crate::run::Engine;
-use crate::settings::Work;
+use crate::settings::{Candidate, Work};
 use crate::signin::{Session, SignInError, SignInEvent, SignedOut};
 use crate::view::View as EngineView;
 
@@ -70,10 +70,18 @@ pub(super) struct Worker {
     pub(super) who: Who,
     pub(super) preflight: Option<Result<Preflight, CloudError>>,
     pub(super) preflight_at: Option<Moment>,
+    /// An imported profile that waits for the person's word.
+    pub(super) replacing: Option<Candidate>,
+    /// When the kept sign-in, whose issuer did not answer, is to be taken up.
+    pub(super) restore_at: Option<Moment>,
+    /// The subject of whoever worked here last.
+    pub(super) worked: Option<String>,
     pub(super) journal: Option<Arc<SqliteJournal>>,
     pub(super) engine: Option<(Engine, watch::Receiver<Arc<EngineView>>)>,
     /// The right to run jobs, while the engine may.
     pub(super) work: Option<Arc<Work>>,
+    /// The subject as whom the engine runs jobs.
+    pub(super) works_for: Option<String>,
     pub(super) wanted_listening: bool,
     pub(super) adapters: Vec<Adapter>,
     pub(super) labels: BTreeMap<String, Known>,
@@ -98,6 +106,8 @@ pub(super) struct Worker {
     /// Numbers sign-ins and profiles: answers about an earlier one are dropped.
     pub(super) generation: u64,
     pub(super) quit: QuitView,
+    /// Whether it ends though somebody might still want to see something.
+    pub(super) closing: bool,
     pub(super) wakes: mpsc::UnboundedSender<Wake>,
     pub(super) woken: mpsc::UnboundedReceiver<Wake>,
     pub(super) publish: watch::Sender<Arc<View>>,
@@ -116,9 +126,13 @@ impl Worker {
             who: Who::NoProfile,
             preflight: None,
             preflight_at: None,
+            replacing: None,
+            restore_at: None,
+            worked: None,
             journal: None,
             engine: None,
             work: None,
+            works_for: None,
             wanted_listening: true,
             adapters: Vec::new(),
             labels: BTreeMap::new(),
@@ -138,6 +152,7 @@ impl Worker {
             noticed: 0,
             generation: 0,
             quit: QuitView::No,
+            closing: false,
             wakes,
             woken,
             publish: watch::Sender::new(Arc::new(showing::empty())),
@@ -173,13 +188,16 @@ impl Worker {
         tokio::pin!(ended);
         self.open_engine().await;
         self.look_at_adapters();
-        while self.quit != QuitView::Ending || self.is_busy() {
+        while self.goes_on() {
             let until = self.next_moment();
             tokio::select! {
                 Some(request) = requests.recv() => self.take(request).await,
                 Some(wake) = self.woken.recv() => self.wake(wake).await,
-                end = &mut ended, if self.quit != QuitView::Ending => match end {
-                    Ok(()) => self.quit(true),
+                end = &mut ended, if !self.closing => match end {
+                    Ok(()) => {
+                        self.closing = true;
+                        self.quit(true);
+                    }
                     Err(_) => return,
                 },
                 () = engine_changed(&mut self.engine) => self.engine_changed(),
@@ -191,10 +209,19 @@ impl Worker {
         // The engine takes its jobs along.
         self.show();
         self.shut_engine().await;
+        // A token that is being renewed would be lost, and the sign-in with it.
+        if let Some(office) = &self.office {
+            office.sign_in.settled().await;
+        }
     }
 
     pub(super) fn views(&self) -> watch::Receiver<Arc<View>> {
         self.publish.subscribe()
+    }
+
+    /// Whether it does not end yet: nobody wants it to, or something has to be brought to its end first.
+    pub(super) fn goes_on(&self) -> bool {
+        self.quit != QuitView::Ending || self.is_busy() || matches!(self.who, Who::Leaving(_))
     }
 
     fn next_moment(&self) -> Moment {
@@ -203,18 +230,26 @@ impl Worker {
         } else {
             self.publish_at + PULSE
         };
-        self.preflight_at.map_or(publish, |at| at.min(publish))
+        let due = self.preflight_at.into_iter().chain(self.restore_at);
+        due.fold(publish, Moment::min)
     }
 
     /// What is due at this moment.
-    async fn tend(&mut self) {
+    pub(super) async fn tend(&mut self) {
         let now = self.parts.clock.now();
         if self.preflight_at.is_some_and(|at| at <= now) {
             self.preflight_at = None;
             self.ask_cloud();
         }
-        if matches!(self.who, Who::Leaving) && !self.is_busy() {
+        if self.restore_at.is_some_and(|at| at <= now) {
+            self.restore_at = None;
+            self.restore();
+        }
+        if matches!(self.who, Who::Leaving(Leaving::Jobs)) && !self.is_busy() {
             self.leave().await;
+        }
+        if self.work.is_some() && self.works_for != self.present() {
+            self.reopen_engine().await;
         }
         if (self.changed && self.publish_at <= now) || self.publish_at + PULSE <= now {
             self.show();
@@ -224,7 +259,8 @@ impl Worker {
     async fn take(&mut self, request: Request) {
         self.changed = true;
         match request {
-            Request::ImportProfile { text } => self.import(&text).await,
+            Request::ImportProfile { text, signature } => self.import(&text, signature.as_deref()).await,
+            Request::Replace { sure } => self.replace(sure).await,
             Request::ChooseProfile { name } => self.choose(&name).await,
             Request::SignIn { way } => self.sign_in(way),
             Request::CancelSignIn => self.cancel_sign_in(),
@@ -275,13 +311,13 @@ impl Worker {
         }
     }
 
-    async fn wake(&mut self, wake: Wake) {
+    pub(super) async fn wake(&mut self, wake: Wake) {
         self.changed = true;
         match wake {
             Wake::Restored(generation, result) => self.restored(generation, result).await,
             Wake::Told(generation, event) => self.told(generation, event),
             Wake::SignedIn(generation, result) => self.signed_in(generation, result).await,
-            Wake::SignedOut(result) => self.signed_out(result),
+            Wake::SignedOut(result) => self.signed_out(result).await,
             Wake::Preflight(generation, result) => self.preflighted(generation, result).await,
             Wake::Adapters(adapters) => self.adapters = adapters,
             Wake::Networks(look, networks) => {

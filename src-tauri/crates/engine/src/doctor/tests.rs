@@ -198,7 +198,8 @@ async fn organisation(cloud: Answer) -> Vec<Finding> {
     let (clock, vault) = (Arc::new(TestClock::default()), Arc::new(TestVault::default()));
     let script = Arc::new(Script::new(issuer()));
     let settings = SignInSettings {
-        profile: "plant".into(),
+        origin: "here".into(),
+        earlier: None,
         issuer: "https://id.example".into(),
         client_id: "fieldkey".into(),
         scopes: vec!["openid".into()],
@@ -207,7 +208,7 @@ async fn organisation(cloud: Answer) -> Vec<Finding> {
     signin.take_in_for_test(Token::new("a"), Token::new("r")).await;
     let base = Url::parse("https://broker.example").unwrap();
     let broker = Arc::new(Script::new([cloud]));
-    let broker = Broker::new(&base, broker, Arc::new(signin.clone()), clock.clone()).unwrap();
+    let broker = Broker::new(&base, broker, Arc::new(signin.of_one()), clock.clone()).unwrap();
     let doctor = Doctor {
         radio: &Ears(hci0(true)),
         vault: &*vault,

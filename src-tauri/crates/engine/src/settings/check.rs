@@ -56,6 +56,8 @@ pub(super) fn profile(document: &mut Document<'_>) -> Result<Profile, ProfileErr
         sites,
         makers,
         defaults,
+        signed_by: raw.signed_by,
+        inherits: false,
     })
 }
 
@@ -63,6 +65,8 @@ pub(super) fn profile(document: &mut Document<'_>) -> Result<Profile, ProfileErr
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawProfile {
     name: String,
+    #[serde(default)]
+    signed_by: Option<String>,
     sign_in: RawSignIn,
     #[serde(default)]
     policy: Policy,

@@ -6,16 +6,19 @@
 
 mod authority;
 mod aws;
+mod change;
 mod check;
 mod document;
 mod home;
+mod origin;
 mod profile;
 mod store;
 
 pub use aws::{AwsCredentials, AwsEndpoints, AwsSettings, HostPort, Strategy};
+pub use change::{Change, Changed};
 pub use document::{ProfileError, ProfileProblem};
 pub(crate) use home::make_private_dir;
 pub use home::{HOME_VARIABLE, Home, HomeError, Work, WorkError};
 pub use profile::{CloudSettings, Defaults, Maker, Profile, ProfileNetwork, ProfileSite, SignIn};
 pub(crate) use store::write_private;
-pub use store::{Profiles, StoreError};
+pub use store::{Candidate, Profiles, StoreError, signature_beside};

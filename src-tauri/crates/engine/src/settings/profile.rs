@@ -31,6 +31,12 @@ pub struct Profile {
     pub makers: Vec<Maker>,
     /// What is taken where a person chooses nothing.
     pub defaults: Defaults,
+    /// The organisation's public key in minisign's form, where it signs its profiles.
+    pub signed_by: Option<String>,
+    /// Whether what an earlier version kept in the keyring under this name is this very profile's; see
+    /// [`Profiles`](super::Profiles).
+    #[serde(skip)]
+    pub inherits: bool,
 }
 
 /// `[sign-in]`: an OpenID Connect issuer, and what we are to it.

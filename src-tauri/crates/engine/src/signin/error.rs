@@ -18,6 +18,15 @@ pub enum SignInError {
         /// What the issuer said.
         detail: String,
     },
+    /// There is a sign-in at this issuer, and it was for another place than the one in work.
+    #[error(
+        "you are signed in at {issuer} for another place than this organisation's, and nobody has said yet that this \
+         one may use it; sign in again if you trust it"
+    )]
+    OtherOrigin {
+        /// The issuer's address.
+        issuer: String,
+    },
     /// The person, or a rule of the issuer, said no.
     #[error(
         "the sign-in was refused; allow it on the issuer's page, or ask the office whether this account may"
@@ -120,6 +129,7 @@ impl SignInError {
         match self {
             Self::SignedOut => "signed-out",
             Self::Ended { .. } => "sign-in-ended",
+            Self::OtherOrigin { .. } => "sign-in-elsewhere",
             Self::Denied => "sign-in-denied",
             Self::Cancelled => "sign-in-cancelled",
             Self::TimedOut => "sign-in-timed-out",
@@ -142,7 +152,10 @@ impl From<SignInError> for CloudError {
     fn from(error: SignInError) -> Self {
         match error {
             SignInError::Unreachable(why) => Self::Unreachable(format!("the issuer does not answer: {why}")),
-            SignInError::SignedOut | SignInError::Ended { .. } | SignInError::Denied => Self::SignedOut,
+            SignInError::SignedOut
+            | SignInError::Ended { .. }
+            | SignInError::OtherOrigin { .. }
+            | SignInError::Denied => Self::SignedOut,
             other => Self::Refused {
                 code: other.code().into(),
                 message: other.to_string(),

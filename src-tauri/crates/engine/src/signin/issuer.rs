@@ -33,6 +33,7 @@ use openidconnect::{
 };
 use serde::{Deserialize, Serialize};
 use url::Url;
+use zeroize::Zeroizing;
 
 use crate::cloud::http::{Exchange, HttpError, REQUEST_TIME};
 use crate::cloud::problem::words;
@@ -97,6 +98,9 @@ struct Endpoints {
     device_authorization_endpoint: Option<DeviceAuthorizationUrl>,
     #[serde(default)]
     revocation_endpoint: Option<RevocationUrl>,
+    /// Initiating User Registration via OpenID Connect 1.0, 4.1, which issuers use for the other values, too.
+    #[serde(default)]
+    prompt_values_supported: Option<Vec<String>>,
 }
 
 impl AdditionalProviderMetadata for Endpoints {}
@@ -133,6 +137,15 @@ pub(super) struct Grant {
     pub(super) identity: Option<IdentityToken>,
     /// Who signed in; absent where a renewal repeats no ID token (OpenID Connect Core 1.0, 12.2).
     pub(super) person: Option<Person>,
+}
+
+/// The answer to a renewal, of which nothing is checked yet.
+pub(super) struct Renewal {
+    /// What takes the place of the refresh token that was used; none where that one goes on.
+    pub(super) refresh: Option<Token>,
+    /// All of it, or why it cannot be read.
+    answer: Result<TokenAnswer, SignInError>,
+    asked: Moment,
 }
 
 /// A checked ID token.
@@ -202,21 +215,29 @@ impl Issuer {
         *self.driver.ahead.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a sign-in with the browser: authorization code with PKCE S256, state and nonce.
-    pub(super) fn attempt(&self, redirect: &str) -> Result<Attempt, SignInError> {
+    /// Begins a sign-in with the browser: authorization code with PKCE S256, state and nonce. With `anew` the person is
+    /// asked who they are though the browser may still be signed in as somebody.
+    pub(super) fn attempt(&self, redirect: &str, anew: bool) -> Result<Attempt, SignInError> {
         let redirect =
             RedirectUrl::new(redirect.into()).map_err(|error| SignInError::Listener(error.to_string()))?;
         let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
         let client = self.client().set_redirect_uri(redirect.clone());
-        let (page, state, nonce) = client
+        let mut request = client
             .authorize_url(
                 CoreAuthenticationFlow::AuthorizationCode,
                 CsrfToken::new_random,
                 Nonce::new_random,
             )
             .add_scopes(self.scopes())
-            .set_pkce_challenge(challenge)
-            .url();
+            .set_pkce_challenge(challenge);
+        if anew {
+            // No issuer refuses this (OpenID Connect Core 1.0, 3.1.2.1), while one that lacks a prompt may.
+            request = request.set_max_age(Duration::ZERO);
+            if let Some(prompt) = self.prompt() {
+                request = request.add_prompt(prompt);
+            }
+        }
+        let (page, state, nonce) = request.url();
         self.must_be_https(&page)?;
         Ok(Attempt {
             page,
@@ -297,12 +318,12 @@ impl Issuer {
         self.grant(&answer, clock.now(), Expect::NoNonce).await
     }
 
-    /// Renews. The old refresh token may be worthless from the moment this is asked. The answer need not say who it is
-    /// about where that is known.
+    /// Asks for a renewal. The old refresh token may be worthless from the moment this is asked, so that the new one is
+    /// to be kept before anything else of the answer is looked at.
     ///
     /// # Errors
     /// [`SignInError::Ended`] where the issuer takes it no more.
-    pub(super) async fn refresh(&self, token: &Token, known: bool) -> Result<Grant, SignInError> {
+    pub(super) async fn refresh(&self, token: &Token) -> Result<Renewal, SignInError> {
         let asked = self.driver.clock.now();
         let token = RefreshToken::new(token.reveal().into());
         let answer = self
@@ -310,9 +331,32 @@ impl Issuer {
             .exchange_refresh_token(&token)
             .map_err(|error| self.unfit(&error))?
             .request_async(&self.driver)
-            .await
-            .map_err(|error| self.refusal(error))?;
-        self.grant(&answer, asked, Expect::Renewal { known }).await
+            .await;
+        match answer {
+            Ok(answer) => Ok(Renewal {
+                refresh: refresh_token(&answer),
+                answer: Ok(answer),
+                asked,
+            }),
+            Err(error) => {
+                let refresh = refresh_token_of_nonsense(&error);
+                let error = self.refusal(error);
+                match refresh {
+                    Some(refresh) => Ok(Renewal {
+                        refresh: Some(refresh),
+                        answer: Err(error),
+                        asked,
+                    }),
+                    None => Err(error),
+                }
+            }
+        }
+    }
+
+    /// Checks a renewal, which need not say who it is about where that is `known`.
+    pub(super) async fn check(&self, renewal: &Renewal, known: bool) -> Result<Grant, SignInError> {
+        let answer = renewal.answer.as_ref().map_err(SignInError::clone)?;
+        self.grant(answer, renewal.asked, Expect::Renewal { known }).await
     }
 
     /// Makes a refresh token, and with it the whole sign-in, worthless (RFC 7009).
@@ -357,10 +401,7 @@ impl Issuer {
             access: Token::new(answer.access_token().secret().as_str()),
             asked,
             life: answer.expires_in().unwrap_or(UNSTATED_LIFE),
-            refresh: answer
-                .refresh_token()
-                .filter(|token| !token.secret().is_empty())
-                .map(|token| Token::new(token.secret().as_str())),
+            refresh: refresh_token(answer),
             identity,
             person,
         })
@@ -456,6 +497,18 @@ impl Issuer {
             .map(|scope| Scope::new(scope.clone()))
     }
 
+    /// How this issuer is made to ask who it is.
+    fn prompt(&self) -> Option<CoreAuthPrompt> {
+        let metadata = self.metadata();
+        let known = metadata.additional_metadata().prompt_values_supported.as_ref()?;
+        [
+            ("login", CoreAuthPrompt::Login),
+            ("select_account", CoreAuthPrompt::SelectAccount),
+        ]
+        .into_iter()
+        .find_map(|(name, prompt)| known.iter().any(|value| value == name).then_some(prompt))
+    }
+
     fn must_be_https(&self, page: &Url) -> Result<(), SignInError> {
         if page.scheme() == "https" {
             return Ok(());
@@ -519,6 +572,27 @@ impl Issuer {
             _ => SignInError::Refused { code, detail },
         }
     }
+}
+
+fn refresh_token(answer: &TokenAnswer) -> Option<Token> {
+    answer
+        .refresh_token()
+        .filter(|token| !token.secret().is_empty())
+        .map(|token| Token::new(token.secret().as_str()))
+}
+
+/// The refresh token in an answer whose rest makes no sense.
+fn refresh_token_of_nonsense<T: ErrorResponse>(error: &RequestTokenError<HttpError, T>) -> Option<Token> {
+    #[derive(Deserialize)]
+    struct Part {
+        refresh_token: String,
+    }
+    let RequestTokenError::Parse(_, body) = error else {
+        return None;
+    };
+    let part: Part = serde_json::from_slice(body).ok()?;
+    let refresh = Token::new(Zeroizing::new(part.refresh_token).as_str());
+    Some(refresh).filter(|token| !token.is_empty())
 }
 
 /// What an ID token has to match.

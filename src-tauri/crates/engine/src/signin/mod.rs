@@ -7,16 +7,24 @@
 //! From it come **access tokens**, minutes long, in memory only. Most issuers rotate: a refresh token works once and
 //! brings the next one, and one that comes twice ends the whole sign-in. Hence three rules here:
 //! - whoever needs a token while it is being renewed waits for that one renewal;
-//! - a renewal runs to its end even if nobody waits for it any more, and its token is in the keyring before it counts;
+//! - a renewal runs to its end even if nobody waits for it any more, and its token is in the keyring before anything
+//!   else of the answer is looked at;
 //! - the token in the keyring is used rather than the remembered one, since another window or terminal of the same
-//!   person may have renewed meanwhile, and while one of them renews, the others wait.
+//!   person may have renewed meanwhile, and while one of them renews, the others wait. Where it is gone, or somebody
+//!   else's, the sign-in is over here as well.
+//!
+//! A sign-in is taken up again only for an origin that the person signed in for ([`SignInSettings::origin`]), and what is
+//! made of it belongs to that person ([`SignedIn`]): it has no token for the next one.
 //!
 //! Not here: what the person may do. The cloud decides that, call by call.
 
 mod callback;
 mod error;
 mod issuer;
+mod life;
 mod loopback;
+mod person;
+mod stored;
 #[cfg(test)]
 mod tests;
 mod want;
@@ -24,10 +32,9 @@ mod want;
 use std::convert::Infallible;
 use std::future::Future;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use async_trait::async_trait;
-use commission::fault::CloudError;
 use commission::secret::Token;
 use commission::time::Moment;
 use serde::Serialize;
@@ -37,9 +44,11 @@ use url::Url;
 use self::callback::Callback;
 pub use self::error::{IdentityTokenFault, SignInError};
 use self::issuer::{Grant, Issuer};
+use self::life::{Held, Inner};
 use self::loopback::Loopback;
-use self::want::{Identity, Want};
-use crate::cloud::broker::TokenSource;
+pub use self::person::SignedIn;
+use self::stored::Entries;
+use self::want::Want;
 use crate::cloud::http::Exchange;
 use crate::ports::{Browser, BrowserError, Clock, Vault, VaultEntry, VaultError};
 use crate::settings::Profile;
@@ -52,8 +61,11 @@ const MARGIN: Duration = Duration::from_secs(60);
 /// What the organisation profile says about signing in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignInSettings {
-    /// The profile's name, under which the keyring holds the sign-in.
-    pub profile: String,
+    /// Where tokens go, see [`Profile::origin`]. A sign-in that is kept is taken up for one that the person signed in for,
+    /// and for no other.
+    pub origin: String,
+    /// The name under which an earlier version kept the sign-in of this very origin, where there may be one.
+    pub earlier: Option<String>,
     /// The issuer's address, to the letter as the issuer itself states it: `https://id.example/` is another one than
     /// `https://id.example`.
     pub issuer: String,
@@ -67,7 +79,8 @@ impl SignInSettings {
     /// As a profile has them.
     pub fn of(profile: &Profile) -> Self {
         Self {
-            profile: profile.name.clone(),
+            origin: profile.origin(),
+            earlier: profile.inherits.then(|| profile.name.clone()),
             issuer: profile.sign_in.issuer.clone(),
             client_id: profile.sign_in.client_id.clone(),
             scopes: profile.sign_in.scopes.clone(),
@@ -138,8 +151,9 @@ pub enum SignInEvent {
 /// How a sign-out ended at the issuer; on this computer the sign-in is forgotten in every case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SignedOut {
-    /// Nothing of it works any more.
-    Everywhere,
+    /// The issuer took the refresh token back, so that no new token comes of it. Access tokens that were handed out end
+    /// by themselves, minutes later, and the browser may still be signed in at the issuer.
+    Revoked,
     /// There was no sign-in.
     Nothing,
     /// The issuer was not told, or did not do it; a copy of the refresh token, if somebody had one, would still work
@@ -151,26 +165,6 @@ pub enum SignedOut {
 #[derive(Clone)]
 pub struct SignIn(Arc<Inner>);
 
-struct Inner {
-    settings: SignInSettings,
-    exchange: Arc<dyn Exchange>,
-    vault: Arc<dyn Vault>,
-    clock: Arc<dyn Clock>,
-    issuer: OnceCell<Arc<Issuer>>,
-    /// Whoever holds this lock is the only one who may use the refresh token.
-    live: Mutex<Option<Live>>,
-    shown: watch::Sender<Option<Session>>,
-}
-
-struct Live {
-    access: Token,
-    /// From here on it is renewed.
-    renew: Moment,
-    refresh: Option<Token>,
-    identity: Option<Identity>,
-    session: Session,
-}
-
 impl SignIn {
     /// Nobody is signed in yet; see [`SignIn::restore`].
     pub fn new(
@@ -180,14 +174,31 @@ impl SignIn {
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self(Arc::new(Inner {
+            entries: Entries::of(&settings, vault),
             settings,
             exchange,
-            vault,
             clock,
             issuer: OnceCell::new(),
-            live: Mutex::default(),
+            held: Mutex::<Held>::default(),
+            turn: AtomicU64::new(0),
+            lapsed: AtomicBool::new(false),
             shown: watch::Sender::new(None),
         }))
+    }
+
+    /// The same for what acts as one person: whoever is signed in when it is first asked, and nobody after them.
+    pub fn of_one(&self) -> SignedIn {
+        SignedIn::new(self.clone())
+    }
+
+    /// Returns once nothing is under way that must not be broken off: a renewal, a sign-out.
+    pub async fn settled(&self) {
+        drop(self.0.held.lock().await);
+    }
+
+    /// Where the keyring has it.
+    pub fn entry(&self) -> VaultEntry {
+        self.0.entries.own()
     }
 
     /// The issuer, exactly as the profile writes it.
@@ -225,21 +236,30 @@ impl SignIn {
     ///
     /// # Errors
     /// [`SignInError::Ended`] where it is over, and forgotten; [`SignInError::Unreachable`] where the issuer does not
-    /// answer now, and it is kept; [`SignInError::Keyring`] where the keyring is locked.
+    /// answer now, and it is kept; [`SignInError::Keyring`] where the keyring is locked; [`SignInError::OtherOrigin`]
+    /// where it was not for this origin, and it is kept and not used.
     pub async fn restore(&self) -> Result<Option<Session>, SignInError> {
         let inner = self.0.clone();
         to_the_end(async move {
-            let mut live = inner.live.lock().await;
-            if let Some(live) = &*live {
+            let mut held = inner.held.lock().await;
+            if let Some(live) = &held.live {
                 return Ok(Some(live.session.clone()));
             }
-            let _hold = inner.vault.hold(&inner.entry()).await;
-            let stored = match inner.vault.read(&inner.entry()).await {
-                Err(VaultError::Absent(_)) | Ok(None) => return Ok(None),
+            let _hold = inner.entries.hold().await.map_err(SignInError::Keyring)?;
+            let stored = match inner.entries.read().await {
+                Err(VaultError::Absent(_)) | Ok(None) => held.stored.clone(),
                 Err(error) => return Err(SignInError::Keyring(error)),
-                Ok(Some(stored)) => stored,
+                Ok(stored) => stored,
             };
-            let renewed = inner.renew(&mut live, &stored, None).await;
+            let Some(stored) = stored else {
+                return Ok(None);
+            };
+            if !stored.is_for(&inner.settings.origin) {
+                return Err(SignInError::OtherOrigin {
+                    issuer: inner.settings.issuer.clone(),
+                });
+            }
+            let renewed = inner.renew(&mut held, stored).await;
             renewed.map(|live| Some(live.session.clone()))
         })
         .await
@@ -259,7 +279,9 @@ impl SignIn {
         let code_flow = async {
             let issuer = self.0.issuer().await?;
             let port = Loopback::open().await?;
-            let attempt = issuer.attempt(&port.redirect())?;
+            // Who comes after somebody who signed out is asked, though the browser knows the one before.
+            let anew = !self.0.lapsed.load(Ordering::Acquire);
+            let attempt = issuer.attempt(&port.redirect(), anew)?;
             let page = attempt.page.clone();
             // A text browser holds its caller until it is left.
             let opening = tokio::task::spawn_blocking(move || browser.open(&page));
@@ -320,7 +342,7 @@ impl SignIn {
     /// # Errors
     /// [`SignInError::SignedOut`], [`SignInError::Ended`]; others where it cannot be renewed now.
     pub async fn access_token(&self) -> Result<Token, SignInError> {
-        self.token(Want::Lasting).await
+        self.token(Want::Lasting, None).await
     }
 
     /// Another token, since this one was refused before its time. Many may find that out at once; it is renewed once.
@@ -328,7 +350,7 @@ impl SignIn {
     /// # Errors
     /// As [`SignIn::access_token`].
     pub async fn another_token(&self, refused: &Token) -> Result<Token, SignInError> {
-        self.token(Want::OtherThan(refused.clone())).await
+        self.token(Want::OtherThan(refused.clone()), None).await
     }
 
     /// The issuer's signed statement about the person (the ID token), which lives for a while yet; renewed first where
@@ -338,7 +360,7 @@ impl SignIn {
     /// As [`SignIn::access_token`]; [`SignInError::NotOffered`] where a renewal brings no statement and the one before
     /// is over, which an issuer may do (OpenID Connect Core 1.0, 12.2).
     pub async fn identity_token(&self) -> Result<Token, SignInError> {
-        self.token(Want::Identity).await
+        self.token(Want::Identity, None).await
     }
 
     /// Another statement, since this one was refused before its time.
@@ -346,238 +368,36 @@ impl SignIn {
     /// # Errors
     /// As [`SignIn::identity_token`].
     pub async fn another_identity_token(&self, refused: &Token) -> Result<Token, SignInError> {
-        self.token(Want::IdentityOtherThan(refused.clone())).await
+        self.token(Want::IdentityOtherThan(refused.clone()), None).await
     }
 
-    /// Signs out: forgets the sign-in here first, then ends it at the issuer.
+    /// Signs out: forgets the sign-in here first, then ends it at the issuer. Runs to its end even if nobody waits for
+    /// it any more. What the keyring has of somebody else, who signed in elsewhere meanwhile, stays.
     ///
     /// # Errors
     /// [`SignInError::Keyring`] where the keyring does not let go of it; then nothing was done.
     pub async fn sign_out(&self) -> Result<SignedOut, SignInError> {
-        let mut live = self.0.live.lock().await;
-        let entry = self.0.entry();
-        let _hold = self.0.vault.hold(&entry).await;
-        let stored = match self.0.vault.read(&entry).await {
-            Err(VaultError::Absent(_)) => None,
-            Err(error) => return Err(SignInError::Keyring(error)),
-            Ok(stored) => stored,
-        };
-        if stored.is_some() {
-            self.0.vault.forget(&entry).await.map_err(SignInError::Keyring)?;
-        }
-        let gone = live.take();
-        self.0.show(None);
-        let signed_in = gone.is_some();
-        match stored.or(gone.and_then(|live| live.refresh)) {
-            None if signed_in => Ok(SignedOut::HereOnly(SignInError::NotOffered {
-                issuer: self.0.settings.issuer.clone(),
-                what: "signing out of a session that cannot be renewed",
-            })),
-            None => Ok(SignedOut::Nothing),
-            Some(token) => Ok(match self.0.revoke(&token).await {
-                Ok(()) => SignedOut::Everywhere,
-                Err(error) => SignedOut::HereOnly(error),
-            }),
-        }
+        let inner = self.0.clone();
+        to_the_end(async move { inner.sign_out().await }).await
     }
 
     /// Takes a new sign-in over. One before is overwritten, not revoked: at issuers with one session for a browser
     /// that would end the new one, too.
     async fn begin(&self, grant: Grant) -> Result<Session, SignInError> {
-        let mut live = self.0.live.lock().await;
-        let person = grant
-            .person
-            .clone()
-            .ok_or(SignInError::Identity(IdentityTokenFault::Missing))?;
-        let _hold = self.0.vault.hold(&self.0.entry()).await;
-        let begun = self.0.keep(grant, person, None, None).await;
-        let session = begun.session.clone();
-        *live = Some(begun);
-        self.0.show(Some(session.clone()));
-        Ok(session)
-    }
-
-    /// The token that there is, where it does; else one after a renewal.
-    async fn token(&self, want: Want) -> Result<Token, SignInError> {
-        if let Some(live) = &*self.0.live.lock().await
-            && let Some(token) = want.met_by(live, self.0.clock.now())
-        {
-            return Ok(token);
-        }
-        self.renewed(want).await
-    }
-
-    /// Renews, unless somebody else did while we waited for the lock.
-    async fn renewed(&self, want: Want) -> Result<Token, SignInError> {
         let inner = self.0.clone();
-        to_the_end(async move {
-            let mut live = inner.live.lock().await;
-            let now = inner.clock.now();
-            let current = live.as_ref().ok_or(SignInError::SignedOut)?;
-            if let Some(token) = want.met_by(current, now) {
+        to_the_end(async move { inner.begin(grant).await }).await
+    }
+
+    /// The token that there is, where it does; else one after a renewal. With `whose`, only that person's.
+    async fn token(&self, want: Want, whose: Option<&str>) -> Result<Token, SignInError> {
+        if let Some(live) = &self.0.held.lock().await.live {
+            live.must_be_of(whose)?;
+            if let Some(token) = want.met_by(live, self.0.clock.now()) {
                 return Ok(token);
             }
-            // Due for renewal, and still good should that not be possible just now.
-            let spare = want.spare(current, now);
-            let person = current.session.person.clone();
-            let _hold = inner.vault.hold(&inner.entry()).await;
-            let stored = match current.session.kept {
-                Kept::Keyring => inner.vault.read(&inner.entry()).await.ok().flatten(),
-                Kept::MemoryOnly(_) | Kept::NotRenewable => None,
-            };
-            let Some(refresh) = stored.or_else(|| current.refresh.clone()) else {
-                if let Some(spare) = spare {
-                    return Ok(spare);
-                }
-                inner.drop_session(&mut live).await;
-                return Err(SignInError::Ended {
-                    detail: "the issuer allows no renewal".into(),
-                });
-            };
-            match inner.renew(&mut live, &refresh, Some(&person)).await {
-                Ok(live) => want
-                    .of(live, inner.clock.now())
-                    .ok_or_else(|| SignInError::NotOffered {
-                        issuer: inner.settings.issuer.clone(),
-                        what: "an ID token with each renewal, which the cloud needs; sign in again",
-                    }),
-                Err(error @ SignInError::Unreachable(_)) => spare.ok_or(error),
-                Err(error) => Err(error),
-            }
-        })
-        .await
-    }
-}
-
-impl Inner {
-    fn entry(&self) -> VaultEntry {
-        VaultEntry::RefreshToken {
-            profile: self.settings.profile.clone(),
         }
-    }
-
-    fn show(&self, session: Option<Session>) {
-        self.shown.send_replace(session);
-    }
-
-    async fn issuer(&self) -> Result<Arc<Issuer>, SignInError> {
-        let discover = || async {
-            let found = Issuer::discover(&self.settings, self.exchange.clone(), self.clock.clone());
-            found.await.map(Arc::new)
-        };
-        self.issuer.get_or_try_init(discover).await.cloned()
-    }
-
-    async fn revoke(&self, token: &Token) -> Result<(), SignInError> {
-        self.issuer().await?.revoke(token).await
-    }
-
-    /// Uses up a refresh token. Whoever calls this must see to it that it is not dropped half-way, and hold the entry.
-    async fn renew<'l>(
-        &self,
-        live: &'l mut Option<Live>,
-        refresh: &Token,
-        person: Option<&Person>,
-    ) -> Result<&'l mut Live, SignInError> {
-        let issuer = self.issuer().await?;
-        let mut used = refresh.clone();
-        let mut granted = issuer.refresh(&used, person.is_some()).await;
-        if let Err(SignInError::Ended { .. }) = granted
-            && let Ok(Some(newer)) = self.vault.read(&self.entry()).await
-            && newer != used
-        {
-            // Another window or terminal was quicker.
-            used = newer;
-            granted = issuer.refresh(&used, person.is_some()).await;
-        }
-        match granted {
-            Ok(grant) => {
-                let now = grant.person.clone().or_else(|| person.cloned());
-                let now = now.ok_or(SignInError::Identity(IdentityTokenFault::Missing))?;
-                let ours = person.is_none_or(|person| person.subject == now.subject);
-                let earlier = live
-                    .as_ref()
-                    .filter(|_| ours)
-                    .and_then(|live| live.identity.clone());
-                let renewed = self.keep(grant, now, Some(&used), earlier).await;
-                if ours {
-                    self.show(Some(renewed.session.clone()));
-                    return Ok(live.insert(renewed));
-                }
-                // Theirs stays in the keyring; ours is over.
-                *live = None;
-                self.show(None);
-                Err(SignInError::Ended {
-                    detail: "somebody else has signed in on this computer".into(),
-                })
-            }
-            Err(error @ SignInError::Ended { .. }) => {
-                self.drop_session(live).await;
-                Err(error)
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// The session is over and its token worthless.
-    async fn drop_session(&self, live: &mut Option<Live>) {
-        *live = None;
-        self.show(None);
-        if let Err(error) = self.vault.forget(&self.entry()).await {
-            tracing::warn!(%error, "an ended sign-in stays in the keyring");
-        }
-    }
-
-    /// Keeps what was granted in the keyring, before anybody uses it. `used` is the refresh token that it cost, which
-    /// stays good at issuers that do not rotate; `earlier` the ID token that holds on where no new one came.
-    async fn keep(
-        &self,
-        grant: Grant,
-        person: Person,
-        used: Option<&Token>,
-        earlier: Option<Identity>,
-    ) -> Live {
-        let refresh = grant.refresh.or_else(|| used.cloned());
-        let kept = match &refresh {
-            None => {
-                let _ = self.vault.forget(&self.entry()).await;
-                Kept::NotRenewable
-            }
-            Some(token) => match self.vault.write(&self.entry(), token).await {
-                Ok(()) => Kept::Keyring,
-                Err(error) => {
-                    tracing::warn!(%error, "the sign-in is kept in memory only");
-                    // What is still there is used up by now; used again it would end the sign-in.
-                    let _ = self.vault.forget(&self.entry()).await;
-                    Kept::MemoryOnly(error)
-                }
-            },
-        };
-        Live {
-            access: grant.access,
-            renew: grant.asked + (grant.life - MARGIN.min(grant.life / 5)),
-            refresh,
-            identity: grant
-                .identity
-                .map(|identity| Identity::of(&identity, grant.asked))
-                .or(earlier),
-            session: Session {
-                person,
-                expires: grant.asked + grant.life,
-                kept,
-            },
-        }
-    }
-}
-
-#[async_trait]
-impl TokenSource for SignIn {
-    async fn token(&self) -> Result<Token, CloudError> {
-        Ok(self.access_token().await?)
-    }
-
-    async fn renewed(&self, refused: &Token) -> Result<Token, CloudError> {
-        Ok(self.another_token(refused).await?)
+        let (inner, whose) = (self.0.clone(), whose.map(str::to_owned));
+        to_the_end(async move { inner.renewed(want, whose.as_deref()).await }).await
     }
 }
 

@@ -2,6 +2,7 @@
 //! with the sandbox's issuer.
 
 use super::issuer::IdentityToken;
+use super::stored::Stored;
 use super::*;
 use crate::cloud::http::{Answer, HttpError};
 use crate::fixtures::{Script, TestClock, TestVault, answer};
@@ -28,7 +29,7 @@ impl SignIn {
                 roles: vec![],
             }),
         };
-        self.begin(grant).await.unwrap();
+        self.0.begin(grant).await.unwrap();
     }
 }
 
@@ -74,7 +75,8 @@ impl Bench {
         let script = Arc::new(Script::new(discovery().into_iter().chain(answers)));
         let (vault, clock) = (Arc::new(vault), Arc::new(TestClock::default()));
         let settings = SignInSettings {
-            profile: "plant".into(),
+            origin: "here".into(),
+            earlier: None,
             issuer: "https://id.example".into(),
             client_id: "fieldkey".into(),
             scopes: vec!["openid".into(), "offline_access".into()],
@@ -87,6 +89,31 @@ impl Bench {
             vault,
             clock,
         }
+    }
+
+    /// The refresh tokens in the keyring.
+    fn kept(&self) -> Vec<String> {
+        let texts = self.vault.kept().into_iter().map(Token::new);
+        let refresh = |text: Token| Stored::read(&text).unwrap().refresh.reveal().to_owned();
+        texts.map(refresh).collect()
+    }
+
+    /// Another window or terminal on the same keyring.
+    fn other(&self, settings: SignInSettings) -> SignIn {
+        SignIn::new(
+            settings,
+            self.script.clone(),
+            self.vault.clone(),
+            self.clock.clone(),
+        )
+    }
+
+    /// Another window or terminal of the same person has renewed.
+    async fn renewed_elsewhere(&self, refresh: &str) -> Token {
+        let entry = self.signin.entry();
+        let mut stored = Stored::read(&self.vault.read(&entry).await.unwrap().unwrap()).unwrap();
+        stored.refresh = Token::new(refresh);
+        stored.text().unwrap()
     }
 
     /// How often the token endpoint was asked.
@@ -103,7 +130,7 @@ async fn a_token_is_used_until_shortly_before_its_end() {
     assert_eq!(bench.signin.access_token().await, Ok(Token::new("a0")));
     bench.clock.advance(Duration::from_secs(2));
     assert_eq!(bench.signin.access_token().await, Ok(Token::new("a1")));
-    assert_eq!(bench.vault.kept(), ["r1"]);
+    assert_eq!(bench.kept(), ["r1"]);
 }
 
 #[tokio::test]
@@ -140,7 +167,7 @@ async fn two_programs_at_once_never_use_the_same_refresh_token() {
     assert_eq!((one, two), (Ok(Token::new("a1")), Ok(Token::new("a2"))));
     assert!(bench.script.body(2).contains("refresh_token=r0"));
     assert!(bench.script.body(5).contains("refresh_token=r1"));
-    assert_eq!(bench.vault.kept(), ["r2"]);
+    assert_eq!(bench.kept(), ["r2"]);
 }
 
 #[tokio::test]
@@ -169,7 +196,7 @@ async fn a_renewal_that_nobody_waits_for_any_more_still_reaches_the_keyring() {
         };
         tokio::select! { biased; _ = &mut renewal => panic!("too fast to be dropped"), () = begun => {} }
     }
-    while bench.vault.kept() != ["r1"] {
+    while bench.kept() != ["r1"] {
         tokio::task::yield_now().await;
     }
     assert_eq!(bench.signin.access_token().await, Ok(Token::new("a1")));
@@ -178,23 +205,25 @@ async fn a_renewal_that_nobody_waits_for_any_more_still_reaches_the_keyring() {
 #[tokio::test]
 async fn a_renewal_by_another_window_is_taken_over_from_the_keyring() {
     let bench = Bench::new([tokens("a2", "r2")]).await;
-    let entry = bench.signin.0.entry();
-    bench.vault.write(&entry, &Token::new("r1")).await.unwrap();
+    let newer = bench.renewed_elsewhere("r1").await;
+    bench.vault.write(&bench.signin.entry(), &newer).await.unwrap();
     bench.clock.advance(LIFE);
     bench.signin.access_token().await.unwrap();
     assert!(bench.script.body(2).contains("refresh_token=r1"));
-    assert_eq!(bench.vault.kept(), ["r2"]);
+    assert_eq!(bench.kept(), ["r2"]);
 }
 
 #[tokio::test]
 async fn losing_the_race_against_another_window_takes_its_token() {
     let bench = Bench::new([ended(), tokens("a2", "r2")]).await;
     bench.clock.advance(LIFE);
-    bench.vault.replace_after_read(Token::new("r1"));
+    bench
+        .vault
+        .replace_after_read(bench.renewed_elsewhere("r1").await);
     assert_eq!(bench.signin.access_token().await, Ok(Token::new("a2")));
     assert!(bench.script.body(2).contains("refresh_token=r0"));
     assert!(bench.script.body(3).contains("refresh_token=r1"));
-    assert_eq!(bench.vault.kept(), ["r2"]);
+    assert_eq!(bench.kept(), ["r2"]);
 }
 
 #[tokio::test]
@@ -206,7 +235,7 @@ async fn an_issuer_out_of_reach_ends_nothing_while_the_token_lives() {
     let error = bench.signin.access_token().await;
     assert!(matches!(error, Err(SignInError::Unreachable(_))), "{error:?}");
     assert!(bench.signin.session().is_some());
-    assert_eq!(bench.vault.kept(), ["r0"]);
+    assert_eq!(bench.kept(), ["r0"]);
 }
 
 #[tokio::test]
@@ -227,7 +256,7 @@ async fn a_revoked_sign_in_is_over_and_forgotten() {
         })
     );
     assert_eq!(bench.signin.session(), None);
-    assert!(bench.vault.kept().is_empty());
+    assert!(bench.kept().is_empty());
     assert_eq!(bench.signin.access_token().await, Err(SignInError::SignedOut));
 }
 
@@ -276,16 +305,16 @@ async fn restoring_without_a_network_keeps_the_sign_in_for_later() {
         bench.clock.clone(),
     );
     assert!(matches!(later.restore().await, Err(SignInError::Unreachable(_))));
-    assert_eq!(bench.vault.kept(), ["r0"]);
+    assert_eq!(bench.kept(), ["r0"]);
 }
 
 #[tokio::test]
 async fn signing_out_tells_the_issuer_and_forgets() {
     let bench = Bench::new([answer(200, "")]).await;
-    assert_eq!(bench.signin.sign_out().await, Ok(SignedOut::Everywhere));
+    assert_eq!(bench.signin.sign_out().await, Ok(SignedOut::Revoked));
     assert!(bench.script.body(2).contains("token=r0"));
     assert_eq!(bench.signin.session(), None);
-    assert!(bench.vault.kept().is_empty());
+    assert!(bench.kept().is_empty());
     assert_eq!(bench.signin.sign_out().await, Ok(SignedOut::Nothing));
 }
 
@@ -297,7 +326,7 @@ async fn signing_out_offline_forgets_here_and_says_that_the_issuer_does_not_know
         matches!(&out, Ok(SignedOut::HereOnly(SignInError::Unreachable(_)))),
         "{out:?}"
     );
-    assert!(bench.vault.kept().is_empty());
+    assert!(bench.kept().is_empty());
     assert_eq!(bench.signin.access_token().await, Err(SignInError::SignedOut));
 }
 
@@ -325,7 +354,7 @@ async fn an_unrenewable_session_lasts_as_long_as_its_token() {
     };
     let session = bench.signin.begin(grant).await.unwrap();
     assert_eq!(session.kept, Kept::NotRenewable);
-    assert!(bench.vault.kept().is_empty());
+    assert!(bench.kept().is_empty());
     bench.clock.advance(LIFE - Duration::from_secs(1));
     assert_eq!(bench.signin.access_token().await, Ok(Token::new("b0")));
     bench.clock.advance(Duration::from_secs(1));
@@ -410,4 +439,178 @@ async fn nobody_has_an_id_token_before_signing_in() {
     let bench = Bench::new([]).await;
     bench.signin.sign_out().await.unwrap();
     assert_eq!(bench.signin.identity_token().await, Err(SignInError::SignedOut));
+}
+
+fn nonsense(access: &str, refresh: &str, id_token: &str) -> Answer {
+    let body = json!({
+        "access_token": access, "token_type": "Bearer", "expires_in": 600, "refresh_token": refresh,
+        "id_token": id_token
+    });
+    answer(200, &body.to_string())
+}
+
+/// {"alg":"none"} and {}: no signature that anybody could check.
+const UNSIGNED: &str = "eyJhbGciOiJub25lIn0.e30.";
+
+#[tokio::test]
+async fn a_rotated_token_is_kept_though_what_came_beside_it_does_not_hold() {
+    for beside in [UNSIGNED, "no token at all"] {
+        let bench = Bench::new([nonsense("a1", "r1", beside), tokens("a2", "r2")]).await;
+        bench.clock.advance(LIFE);
+        let refused = bench.signin.access_token().await;
+        assert!(
+            matches!(&refused, Err(SignInError::Identity(_) | SignInError::Nonsense(_))),
+            "{refused:?}"
+        );
+        assert_eq!(bench.kept(), ["r1"]);
+        assert_eq!(bench.signin.access_token().await, Ok(Token::new("a2")));
+        assert!(bench.script.body(3).contains("refresh_token=r1"));
+    }
+}
+
+#[tokio::test]
+async fn an_earlier_run_is_taken_up_though_the_renewal_repeats_no_id_token() {
+    let bench = Bench::new([tokens("a1", "r1")]).await;
+    let later = bench.other(bench.signin.0.settings.clone());
+    let session = later.restore().await.unwrap().unwrap();
+    assert_eq!(
+        (session.person.subject.as_str(), session.person.name.as_str()),
+        ("anna", "Anna")
+    );
+    assert_eq!(later.access_token().await, Ok(Token::new("a1")));
+}
+
+#[tokio::test]
+async fn what_another_process_signed_out_is_not_written_back() {
+    let bench = Bench::new([tokens("a1", "r1")]).await;
+    bench.vault.forget(&bench.signin.entry()).await.unwrap();
+    bench.clock.advance(LIFE);
+    let over = bench.signin.access_token().await;
+    assert!(matches!(over, Err(SignInError::Ended { .. })), "{over:?}");
+    assert!(bench.kept().is_empty());
+    assert_eq!(bench.renewals(), 0, "the token was not even used");
+}
+
+#[tokio::test]
+async fn a_keyring_that_cannot_be_read_now_keeps_the_token_from_being_used_twice() {
+    let bench = Bench::new([tokens("a1", "r1")]).await;
+    bench.clock.advance(LIFE);
+    bench.vault.fail(Some(VaultError::Locked));
+    assert_eq!(
+        bench.signin.access_token().await,
+        Err(SignInError::Keyring(VaultError::Locked))
+    );
+    bench.vault.fail(None);
+    assert_eq!(bench.signin.access_token().await, Ok(Token::new("a1")));
+}
+
+impl Bench {
+    /// Somebody else signs in, in another window.
+    async fn ben_signs_in_elsewhere(&self) {
+        let grant = Grant {
+            access: Token::new("b0"),
+            asked: self.clock.now(),
+            life: LIFE,
+            refresh: Some(Token::new("s0")),
+            identity: None,
+            person: Some(Person {
+                subject: "ben".into(),
+                name: "Ben".into(),
+                email: None,
+                roles: vec![],
+            }),
+        };
+        self.other(self.signin.0.settings.clone())
+            .begin(grant)
+            .await
+            .unwrap();
+    }
+}
+
+#[tokio::test]
+async fn one_persons_window_uses_no_token_of_the_next_one() {
+    let bench = Bench::new([]).await;
+    bench.ben_signs_in_elsewhere().await;
+    bench.clock.advance(LIFE);
+    let over = bench.signin.access_token().await;
+    assert!(matches!(over, Err(SignInError::Ended { .. })), "{over:?}");
+    assert_eq!((bench.kept(), bench.renewals()), (vec!["s0".into()], 0));
+}
+
+#[tokio::test]
+async fn signing_out_leaves_the_sign_in_of_somebody_else_in_the_keyring() {
+    let bench = Bench::new([answer(200, "")]).await;
+    bench.ben_signs_in_elsewhere().await;
+    assert_eq!(bench.signin.sign_out().await, Ok(SignedOut::Revoked));
+    assert_eq!(bench.kept(), ["s0"]);
+    assert!(bench.script.body(2).contains("token=r0"));
+}
+
+#[tokio::test]
+async fn what_is_made_of_one_persons_sign_in_has_no_token_for_the_next() {
+    use crate::cloud::TokenSource as _;
+    use crate::cloud::aws::IdentitySource as _;
+    let bench = Bench::new([answer(200, "")]).await;
+    let annas = bench.signin.of_one();
+    assert_eq!(annas.token().await, Ok(Token::new("a0")));
+    let turn = annas.turn();
+    bench.signin.sign_out().await.unwrap();
+    assert_ne!(annas.turn(), turn);
+    assert!(annas.token().await.is_err());
+    let grant = Grant {
+        access: Token::new("b0"),
+        asked: bench.clock.now(),
+        life: LIFE,
+        refresh: None,
+        identity: None,
+        person: Some(Person {
+            subject: "ben".into(),
+            name: "Ben".into(),
+            email: None,
+            roles: vec![],
+        }),
+    };
+    bench.signin.begin(grant).await.unwrap();
+    assert_eq!(annas.token().await, Err(commission::fault::CloudError::SignedOut));
+    assert_eq!(annas.person(), None);
+    assert_eq!(bench.signin.of_one().token().await, Ok(Token::new("b0")));
+}
+
+#[tokio::test]
+async fn a_sign_in_for_one_origin_is_not_taken_up_for_another() {
+    let bench = Bench::new([tokens("a1", "r1")]).await;
+    let elsewhere = bench.other(SignInSettings {
+        origin: "elsewhere".into(),
+        ..bench.signin.0.settings.clone()
+    });
+    let asked = elsewhere.restore().await;
+    assert!(matches!(asked, Err(SignInError::OtherOrigin { .. })), "{asked:?}");
+    assert_eq!((bench.renewals(), bench.kept()), (0, vec!["r0".into()]));
+    // Who signs in there has said that it may; the first origin goes on with it.
+    elsewhere
+        .take_in_for_test(Token::new("a0"), Token::new("r0"))
+        .await;
+    let first = bench.other(bench.signin.0.settings.clone());
+    assert!(first.restore().await.unwrap().is_some());
+}
+
+#[tokio::test]
+async fn what_an_earlier_version_kept_by_a_profiles_name_is_moved_only_for_its_own_origin() {
+    let by_name = VaultEntry::RefreshToken {
+        profile: "plant".into(),
+    };
+    let bench = Bench::new([tokens("a1", "r1")]).await;
+    bench.vault.forget(&bench.signin.entry()).await.unwrap();
+    bench.vault.write(&by_name, &Token::new("r0")).await.unwrap();
+    let another = bench.other(bench.signin.0.settings.clone());
+    assert_eq!(another.restore().await, Ok(None));
+    assert_eq!(bench.renewals(), 0);
+    let same = bench.other(SignInSettings {
+        earlier: Some("plant".into()),
+        ..bench.signin.0.settings.clone()
+    });
+    // The answer says nothing of who it is, and an earlier version kept nothing of it.
+    assert!(same.restore().await.is_err());
+    assert_eq!(bench.kept(), ["r1"]);
+    assert_eq!(bench.vault.read(&by_name).await, Ok(None));
 }

@@ -3,8 +3,9 @@
 use commission::secret::Token;
 use commission::time::Moment;
 
+use super::MARGIN;
 use super::issuer::IdentityToken;
-use super::{Live, MARGIN};
+use super::life::Live;
 
 /// The issuer's statement about the person, as it signed it.
 #[derive(Clone)]

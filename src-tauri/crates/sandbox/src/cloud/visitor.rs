@@ -3,18 +3,22 @@
 //!
 //! Not for: anything that the pages themselves don't offer. It knows a user and a password and no other way in.
 
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
 use commission::secret::Token;
 use reqwest::StatusCode;
-use reqwest::header::LOCATION;
+use reqwest::header::{COOKIE, LOCATION, SET_COOKIE};
 use url::Url;
 
 use super::CloudError;
 use super::tls::https_client;
 
-/// A browser that keeps nothing between two visits.
+/// A browser that keeps nothing between two visits, unless it is told to.
 #[derive(Debug, Clone)]
 pub struct Visitor {
     https: reqwest::Client,
+    /// The issuer's cookie, in a browser that keeps one. Clones are the same browser.
+    cookie: Option<Arc<Mutex<Option<String>>>>,
 }
 
 /// What kept the person from getting through.
@@ -41,7 +45,17 @@ impl Visitor {
     pub fn new(ca_pem: &str) -> Result<Self, CloudError> {
         Ok(Self {
             https: https_client(ca_pem)?,
+            cookie: None,
         })
+    }
+
+    /// The same with a memory: whoever signed in stays signed in, and the next page may let them in without a form.
+    #[must_use]
+    pub fn with_memory(self) -> Self {
+        Self {
+            cookie: Some(Arc::default()),
+            ..self
+        }
     }
 
     /// Opens the authorization address, signs in, agrees, and follows the redirect to the app's own listener.
@@ -85,7 +99,11 @@ impl Visitor {
         password: &Token,
         consent: &str,
     ) -> Result<Page, VisitError> {
-        let page = accepted(self.open(self.https.get(address.clone())).await?)?;
+        let page = self.open(self.https.get(address.clone())).await?;
+        if self.cookie.is_some() && page.location.is_some() {
+            return Ok(page);
+        }
+        let page = accepted(page)?;
         let action = attribute(&page.html, "<form", "action").ok_or(VisitError::NoForm)?;
         let action = address.join(&action).map_err(|_| VisitError::NoForm)?;
         let mut fields = vec![
@@ -119,7 +137,18 @@ impl Visitor {
 
     async fn open(&self, request: reqwest::RequestBuilder) -> Result<Page, VisitError> {
         let unreachable = |error: reqwest::Error| VisitError::Unreachable(error.without_url().to_string());
+        let known = self.cookie.as_ref().and_then(|cookie| lock(cookie).clone());
+        let request = match known {
+            Some(cookie) => request.header(COOKIE, cookie),
+            None => request,
+        };
         let response = request.send().await.map_err(unreachable)?;
+        if let Some(cookie) = &self.cookie
+            && let Some(set) = response.headers().get(SET_COOKIE)
+            && let Some(pair) = set.to_str().ok().and_then(|set| set.split(';').next())
+        {
+            *lock(cookie) = Some(pair.to_owned());
+        }
         let location = response
             .headers()
             .get(LOCATION)
@@ -132,6 +161,10 @@ impl Visitor {
             html: response.text().await.map_err(unreachable)?,
         })
     }
+}
+
+fn lock(cookie: &Mutex<Option<String>>) -> MutexGuard<'_, Option<String>> {
+    cookie.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 struct Page {

@@ -17,7 +17,6 @@ use super::wire::{Trouble, Wire};
 use super::{cognito, sts};
 use crate::ports::CloudPerson;
 use crate::settings::{AwsCredentials, AwsSettings};
-use crate::signin::SignIn;
 
 /// Keys with less life than this are renewed, so that no call dies on its way; less for short-lived ones.
 const MARGIN: Duration = Duration::from_secs(300);
@@ -28,7 +27,10 @@ pub trait IdentitySource: Send + Sync {
     /// The issuer, exactly as the profile writes it.
     fn issuer(&self) -> &str;
 
-    /// Who it is; none where nobody is signed in.
+    /// Which sign-in this is: another number after each sign-in and each end of one.
+    fn turn(&self) -> u64;
+
+    /// Who it is; none where nobody is signed in, or somebody else than this is for.
     fn person(&self) -> Option<CloudPerson>;
 
     /// An ID token that lives for a while yet.
@@ -43,29 +45,6 @@ pub trait IdentitySource: Send + Sync {
     /// # Errors
     /// As [`IdentitySource::identity_token`].
     async fn another_identity_token(&self, refused: &Token) -> Result<Token, CloudError>;
-}
-
-#[async_trait]
-impl IdentitySource for SignIn {
-    fn issuer(&self) -> &str {
-        Self::issuer(self)
-    }
-
-    fn person(&self) -> Option<CloudPerson> {
-        self.session().map(|session| CloudPerson {
-            subject: session.person.subject,
-            name: session.person.name,
-            roles: session.person.roles,
-        })
-    }
-
-    async fn identity_token(&self) -> Result<Token, CloudError> {
-        Ok(Self::identity_token(self).await?)
-    }
-
-    async fn another_identity_token(&self, refused: &Token) -> Result<Token, CloudError> {
-        Ok(Self::another_identity_token(self, refused).await?)
-    }
 }
 
 /// Keys as a service hands them out.
@@ -99,6 +78,8 @@ struct Held {
 struct Current {
     keys: Keys,
     number: u64,
+    /// By which sign-in.
+    turn: u64,
     renew: Moment,
     expires: Moment,
 }
@@ -127,15 +108,26 @@ impl KeySource {
         }
     }
 
-    /// Keys that live for a while yet.
+    /// Keys that live for a while yet, of the present sign-in: those of one before are as over as it is.
     pub(super) async fn keys(&self) -> Result<Numbered, CloudError> {
         let mut held = self.held.lock().await;
+        let turn = self.identity.turn();
+        if self.identity.person().is_none() {
+            held.current = None;
+            return Err(CloudError::SignedOut);
+        }
+        held.current.take_if(|current| current.turn != turn);
         let now = self.wire.clock.now();
         if let Some(current) = held.current.as_ref().filter(|current| now < current.renew) {
             return Ok(current.numbered());
         }
         match self.fetch().await {
-            Ok(granted) => Ok(held.take(granted)),
+            // Somebody signed in or out meanwhile, and whose these are is not sure.
+            _ if self.identity.turn() != turn => {
+                held.current = None;
+                Err(CloudError::SignedOut)
+            }
+            Ok(granted) => Ok(held.take(granted, turn)),
             Err(error) => match &held.current {
                 // Due for renewal, and still good should that not be possible just now.
                 Some(current) if error.is_passing() && self.wire.clock.now() < current.expires => {
@@ -200,13 +192,14 @@ impl KeySource {
 }
 
 impl Held {
-    fn take(&mut self, granted: Granted) -> Numbered {
+    fn take(&mut self, granted: Granted, turn: u64) -> Numbered {
         self.fetched += 1;
         let left = granted.ends.0.saturating_sub(granted.now.0);
         let life = Duration::from_secs(u64::try_from(left).unwrap_or(0));
         let current = Current {
             keys: granted.keys,
             number: self.fetched,
+            turn,
             renew: granted.arrived + (life - MARGIN.min(life / 5)),
             expires: granted.arrived + life,
         };

@@ -71,7 +71,8 @@ fn discovery() -> Answer {
 
 fn settings() -> SignInSettings {
     SignInSettings {
-        profile: "plant".into(),
+        origin: "here".into(),
+        earlier: None,
         issuer: ISSUER.into(),
         client_id: "fieldkey".into(),
         scopes: vec!["openid".into(), "offline_access".into()],
@@ -107,7 +108,7 @@ async fn sign_in(tokens: impl FnOnce(&Key, &Nonce) -> Answer) -> Result<Grant, S
     let (key, clock) = (Key::new("k1"), Arc::new(TestClock::default()));
     let script = Arc::new(Script::new([discovery(), key.jwks()]));
     let issuer = issuer(&script, &clock).await;
-    let attempt = issuer.attempt("http://127.0.0.1:1/callback").unwrap();
+    let attempt = issuer.attempt("http://127.0.0.1:1/callback", false).unwrap();
     script.then(Ok(tokens(&key, &attempt.nonce)));
     // Where a key is unknown, the issuer is asked for its keys again.
     script.then(Ok(discovery()));
@@ -224,7 +225,7 @@ async fn a_laptop_a_year_ahead_signs_in_by_the_issuers_clock() {
     };
     let script = Arc::new(Script::new([late(discovery()), late(key.jwks())]));
     let issuer = issuer(&script, &clock).await;
-    let attempt = issuer.attempt("http://127.0.0.1:1/callback").unwrap();
+    let attempt = issuer.attempt("http://127.0.0.1:1/callback", false).unwrap();
     script.then(Ok(late(key.tokens(claims(&attempt.nonce), "at"))));
     assert!(issuer.redeem(attempt, &Token::new("code")).await.is_ok());
 }
@@ -235,7 +236,7 @@ async fn where_the_issuer_tells_no_time_a_wrong_clock_is_named_as_the_cause() {
     clock.advance(Duration::from_secs(86_400));
     let script = Arc::new(Script::new([discovery(), key.jwks()]));
     let issuer = issuer(&script, &clock).await;
-    let attempt = issuer.attempt("http://127.0.0.1:1/callback").unwrap();
+    let attempt = issuer.attempt("http://127.0.0.1:1/callback", false).unwrap();
     let mut undated = key.tokens(claims(&attempt.nonce), "at");
     undated.clock_ahead = None;
     script.then(Ok(undated));
@@ -249,7 +250,7 @@ async fn new_keys_of_the_issuer_are_fetched_when_needed() {
     let clock = Arc::new(TestClock::default());
     let script = Arc::new(Script::new([discovery(), old.jwks()]));
     let issuer = issuer(&script, &clock).await;
-    let attempt = issuer.attempt("http://127.0.0.1:1/callback").unwrap();
+    let attempt = issuer.attempt("http://127.0.0.1:1/callback", false).unwrap();
     for answer in [new.tokens(claims(&attempt.nonce), "at"), discovery(), new.jwks()] {
         script.then(Ok(answer));
     }
@@ -266,13 +267,16 @@ async fn a_renewal_says_who_it_is_about_unless_that_is_known() {
     }
     script.then(Ok(key.tokens(claims(&Nonce::new("n".into())), "at")));
     let token = Token::new("rt");
-    let known = issuer.refresh(&token, true).await.ok().unwrap();
+    let renewal = issuer.refresh(&token).await.ok().unwrap();
+    let known = issuer.check(&renewal, true).await.ok().unwrap();
     assert_eq!(known.person, None);
+    let renewal = issuer.refresh(&token).await.ok().unwrap();
     assert_eq!(
-        issuer.refresh(&token, false).await.err(),
+        issuer.check(&renewal, false).await.err(),
         Some(SignInError::Identity(IdentityTokenFault::Missing))
     );
-    let said = issuer.refresh(&token, false).await.ok().unwrap();
+    let renewal = issuer.refresh(&token).await.ok().unwrap();
+    let said = issuer.check(&renewal, false).await.ok().unwrap();
     assert_eq!(said.person.unwrap().subject, "anna");
 }
 
@@ -280,7 +284,7 @@ async fn a_renewal_says_who_it_is_about_unless_that_is_known() {
 async fn the_request_of_the_browser_carries_pkce_state_nonce_and_scopes() {
     let script = Arc::new(Script::new([discovery(), Key::new("k").jwks()]));
     let issuer = issuer(&script, &Arc::new(TestClock::default())).await;
-    let attempt = issuer.attempt("http://127.0.0.1:49152/callback").unwrap();
+    let attempt = issuer.attempt("http://127.0.0.1:49152/callback", false).unwrap();
     let sent: std::collections::BTreeMap<String, String> = attempt.page.query_pairs().into_owned().collect();
     assert_eq!(sent["code_challenge_method"], "S256");
     assert_eq!(sent["code_challenge"].len(), 43);
@@ -289,8 +293,36 @@ async fn the_request_of_the_browser_carries_pkce_state_nonce_and_scopes() {
     assert_eq!(sent["nonce"], *attempt.nonce.secret());
     assert_eq!(sent["scope"], "openid offline_access");
     assert_eq!(sent["response_type"], "code");
-    let other = issuer.attempt("http://127.0.0.1:49152/callback").unwrap();
+    let other = issuer.attempt("http://127.0.0.1:49152/callback", false).unwrap();
     assert_ne!(other.state, attempt.state);
+}
+
+#[tokio::test]
+async fn who_comes_after_a_sign_out_is_asked_in_the_way_that_the_issuer_knows() {
+    let table = [
+        (json!(null), None),
+        (json!(["none", "login", "select_account"]), Some("login")),
+        (json!(["none", "select_account"]), Some("select_account")),
+        (json!(["none"]), None),
+    ];
+    for (known, prompt) in table {
+        let mut offered: Value = serde_json::from_slice(&discovery().body).unwrap();
+        offered["prompt_values_supported"] = known;
+        let script = Arc::new(Script::new([
+            answer(200, &offered.to_string()),
+            Key::new("k").jwks(),
+        ]));
+        let issuer = issuer(&script, &Arc::new(TestClock::default())).await;
+        let sent = |anew| {
+            let attempt = issuer.attempt("http://127.0.0.1:1/callback", anew).unwrap();
+            let sent = attempt.page.query_pairs().into_owned();
+            sent.collect::<std::collections::BTreeMap<String, String>>()
+        };
+        assert_eq!(sent(true).get("prompt").map(String::as_str), prompt);
+        assert_eq!(sent(true).get("max_age").map(String::as_str), Some("0"));
+        let lapsed = sent(false);
+        assert!(!lapsed.contains_key("prompt") && !lapsed.contains_key("max_age"));
+    }
 }
 
 #[tokio::test]

@@ -60,6 +60,7 @@ impl Issuer {
             .route("/device_authorization", post(device::start))
             .route("/device", get(device::show).post(device::submit))
             .route("/revoke", post(revoke::revoke))
+            .route("/end_session", get(authorize::end_session))
             .with_state(self.clone())
     }
 
@@ -108,6 +109,8 @@ async fn discovery(State(issuer): State<Issuer>) -> Json<Value> {
         "token_endpoint": issuer.path("/token"),
         "device_authorization_endpoint": issuer.path("/device_authorization"),
         "revocation_endpoint": issuer.path("/revoke"),
+        "end_session_endpoint": issuer.path("/end_session"),
+        "prompt_values_supported": ["none", "login", "select_account"],
         "jwks_uri": issuer.path("/jwks"),
         "response_types_supported": ["code"],
         "response_modes_supported": ["query"],

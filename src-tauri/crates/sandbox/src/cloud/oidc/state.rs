@@ -19,6 +19,8 @@ pub(super) struct IssuerState {
     pub(super) codes: BTreeMap<Fingerprint, Code>,
     pub(super) refresh: BTreeMap<Fingerprint, Refresh>,
     pub(super) devices: BTreeMap<Fingerprint, DeviceGrant>,
+    /// Who is signed in with which browser, by its cookie.
+    pub(super) browsers: BTreeMap<Fingerprint, Browser>,
     revoked: BTreeSet<Family>,
     families: Family,
 }
@@ -32,6 +34,14 @@ pub(super) struct AuthorizationRequest {
     pub(super) state: Option<String>,
     pub(super) nonce: Option<String>,
     pub(super) code_challenge: String,
+}
+
+/// A browser that somebody has signed in with.
+#[derive(Clone)]
+pub(super) struct Browser {
+    pub(super) subject: String,
+    /// Unix seconds.
+    pub(super) auth_time: i64,
 }
 
 /// Who signed in, when, and for what.

@@ -26,6 +26,7 @@ pub(super) fn tasks(bench: &Bench, passed: Option<&str>) -> Tasks {
     let person = Arc::new(Person {
         roles: vec!["registrar".into()],
         tokens: std::sync::Mutex::default(),
+        turn: std::sync::atomic::AtomicU64::default(),
     });
     Tasks::new(
         (*bench.aws.settings).clone(),

@@ -262,3 +262,22 @@ async fn throttling_is_waited_out_and_then_told_as_what_it_is() {
     let waited = bench.clock.0.now_since() - before;
     assert!((1750..=4100).contains(&waited.as_millis()), "{waited:?}");
 }
+
+#[tokio::test]
+async fn keys_of_one_sign_in_never_serve_the_next() {
+    let bench = usual("");
+    bench.account.says(
+        "AssumeRoleWithWebIdentity",
+        answer(200, &sts_keys("ASIATWO", "2026-01-01T01:00:00Z")),
+    );
+    bench.aws.preflight().await.unwrap();
+    bench.person.turn.store(1, std::sync::atomic::Ordering::Release);
+    bench.aws.preflight().await.unwrap();
+    let asked = bench.account.asked();
+    let keys = asked.iter().filter(|call| *call == "AssumeRoleWithWebIdentity");
+    assert_eq!(keys.count(), 2, "{asked:?}");
+    bench.account.request(asked.len() - 1, |request| {
+        let authorization = request.headers()["authorization"].to_str().unwrap();
+        assert!(authorization.contains("Credential=ASIATWO/"), "{authorization}");
+    });
+}

@@ -1,6 +1,7 @@
 //! An AWS account that answers from a script, by what it is asked; a clock that moves when somebody waits for it.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -150,12 +151,17 @@ impl Exchange for Account {
 pub(super) struct Person {
     pub(super) roles: Vec<String>,
     pub(super) tokens: Mutex<u32>,
+    pub(super) turn: AtomicU64,
 }
 
 #[async_trait]
 impl IdentitySource for Person {
     fn issuer(&self) -> &str {
         "https://login.acme.example/tenant"
+    }
+
+    fn turn(&self) -> u64 {
+        self.turn.load(Ordering::Acquire)
     }
 
     fn person(&self) -> Option<CloudPerson> {
@@ -183,6 +189,7 @@ pub(super) struct Bench {
     pub(super) aws: Arc<AwsIot>,
     pub(super) account: Arc<Account>,
     pub(super) clock: Arc<HastyClock>,
+    pub(super) person: Arc<Person>,
 }
 
 pub(super) fn now() -> i64 {
@@ -209,12 +216,14 @@ pub(super) fn bench(credentials: &str, more: &str) -> Bench {
     let person = Arc::new(Person {
         roles: vec!["installer".into()],
         tokens: Mutex::default(),
+        turn: AtomicU64::default(),
     });
-    let aws = AwsIot::new(settings, account.clone(), person, clock.clone()).unwrap();
+    let aws = AwsIot::new(settings, account.clone(), person.clone(), clock.clone()).unwrap();
     Bench {
         aws: Arc::new(aws),
         account,
         clock,
+        person,
     }
 }
 
