@@ -148,6 +148,10 @@ pub struct Remains {
 
 /// What happened outside.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all that happens is the end of something, so that a box would only be one more allocation"
+)]
 pub enum Input {
     /// What was asked for under this name ended.
     Ended(CallId, Ended),

@@ -354,7 +354,8 @@ fn changed_over_the_second_link(change: fn(&mut Device)) -> (Site, Outcome) {
 
 #[test]
 fn what_a_device_proved_over_one_link_is_demanded_over_the_next() {
-    let cases: [(fn(&mut Device), fn(&Fault) -> bool); 4] = [
+    type Case = (fn(&mut Device), fn(&Fault) -> bool);
+    let cases: [Case; 4] = [
         (
             |device| device.serial = crate::device::Serial::new("FK-0002").unwrap(),
             |fault| matches!(fault, Fault::IdentityForged(_)),
