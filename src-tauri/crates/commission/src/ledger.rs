@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use crate::device::{Fingerprint, Serial};
 use crate::flow::{JobId, OutcomeRecord, Remains, Step};
+use crate::gatt::PeripheralId;
 use crate::organisation::OrganisationId;
 
 /// The records of all jobs, in the order in which they began.
@@ -49,9 +50,9 @@ pub enum Whose<'l> {
 pub struct Open<'l> {
     /// Its record.
     pub record: &'l Record,
-    /// What is left of it; superseded where a later job of the same device is done.
+    /// What is left of it, and what later jobs of the same device have made of it.
     pub remains: Remains,
-    /// That later job.
+    /// The later job of the same device that is done.
     pub superseded_by: Option<JobId>,
 }
 
@@ -111,7 +112,15 @@ impl Ledger {
             _ => {}
         }
         let superseded_by = self.superseded_by(record);
-        remains.superseded = superseded_by.is_some() && remains.done.is_none();
+        if let Some(by) = superseded_by
+            && remains.done.is_none()
+        {
+            let own = self
+                .record(by)
+                .is_some_and(|by| by.organisation() == record.organisation());
+            (remains.superseded, remains.elsewhere) = (own, !own);
+        }
+        remains.overtaken = self.later(record).any(|other| other.last_effect.is_some());
         if remains.superseded && !has_claims(&remains) {
             return None;
         }
@@ -123,18 +132,22 @@ impl Ledger {
     }
 
     /// The job that settled this one: it began later, with the same device, and was found done after the last thing that
-    /// this one did. Whose it is does not matter, since a device works for one organisation at a time.
+    /// this one did. A device works for one organisation at a time, so that another one's job leaves nothing to do at the
+    /// device either; what is in this one's cloud it does not settle.
     fn superseded_by(&self, record: &Record) -> Option<JobId> {
-        let later = self
-            .records
-            .iter()
-            .skip_while(|other| other.job != record.job)
-            .skip(1);
-        later
-            .filter(|other| other.is_of_the_device_of(record))
+        self.later(record)
             .filter(|other| other.was_done_after(record))
             .map(|other| other.job)
             .last()
+    }
+
+    /// The jobs that began later with the same device.
+    fn later<'l>(&'l self, record: &'l Record) -> impl Iterator<Item = &'l Record> {
+        self.records
+            .iter()
+            .skip_while(|other| other.job != record.job)
+            .skip(1)
+            .filter(|other| other.is_of_the_device_of(record))
     }
 }
 
@@ -211,12 +224,29 @@ impl Record {
         }
     }
 
-    /// Whether both had the same device, by its serial number. Names and addresses say nothing, and two keys under one
-    /// serial number are two devices.
+    /// Whether both had the same device, by its serial number; where the other ended before it knew that, and so before it
+    /// changed anything, by what the radio called the device. Names say nothing, and two keys under one serial number are
+    /// two devices.
     fn is_of_the_device_of(&self, other: &Self) -> bool {
         let (keys, others) = (self.keys(), other.keys());
         let same_keys = keys.is_empty() || others.is_empty() || keys == others;
-        self.serial().is_some() && self.serial() == other.serial() && same_keys
+        let same = match (self.serial(), other.serial()) {
+            (Some(serial), Some(other)) => serial == other,
+            (Some(_), None)
+                if other.last_effect.is_none() && !other.steps.iter().any(|step| stated(step).is_some()) =>
+            {
+                self.peripheral() == other.peripheral()
+            }
+            _ => false,
+        };
+        same && same_keys
+    }
+
+    fn peripheral(&self) -> Option<&PeripheralId> {
+        match self.begun()? {
+            Step::Started { peripheral, .. } => Some(peripheral),
+            _ => None,
+        }
     }
 
     fn was_done_after(&self, other: &Self) -> bool {

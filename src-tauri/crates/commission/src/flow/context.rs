@@ -186,6 +186,8 @@ pub(super) struct Context {
     pub(super) works_otherwise: bool,
     /// A later job of the same device is done.
     pub(super) superseded: bool,
+    /// A later job gave the device what it works with now.
+    pub(super) left_alone: bool,
     /// Nobody wants more than that the job is undone.
     pub(super) only_undo: bool,
     /// When to settle what a link lost after apply has left open.
@@ -252,6 +254,7 @@ impl Context {
             recovering: false,
             works_otherwise: false,
             superseded: false,
+            left_alone: false,
             only_undo: false,
             settle_by: None,
             lookup: Lookup::default(),
@@ -493,7 +496,7 @@ impl Context {
         let outcome = decided.unwrap_or(if self.ever_applied {
             Outcome::Unknown { stage, fault }
         } else {
-            let undone = self.nothing_left();
+            let undone = self.nothing_left() && !self.off.any_off();
             Outcome::Failed { stage, fault, undone }
         });
         self.end(outcome);

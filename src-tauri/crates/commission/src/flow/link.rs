@@ -190,6 +190,9 @@ impl Context {
         }
         self.link_tries = self.link_tries.saturating_add(1);
         self.look_up_label();
+        if let Radio::Gone { again, .. } = &mut self.radio {
+            *again = again.map(|_| now + self.plan.limits.settle);
+        }
         let call = self.act_now(Action::Connect(self.plan.peripheral.clone()));
         // A radio makes one connection at a time and gives each its own time, so that this one may have to wait for all
         // others of the batch: a device that is gone must not use up the time of those that are here.
@@ -289,6 +292,7 @@ impl Context {
             self.link_tries = self.link_tries.saturating_sub(1);
             self.link = Link::Wanted;
         } else {
+            self.radio = Radio::Usable;
             self.signals.push_back(Signal::Lost(Fault::Link(error)));
         }
     }
@@ -378,7 +382,9 @@ impl Context {
         match (&self.link, self.radio) {
             (Link::Wanted, Radio::Gone { since, again }) => {
                 let end = since.map(|since| since + self.plan.limits.radio);
-                [again.filter(|_| self.may_link), end].into_iter().flatten().min()
+                // What stands before it wakes the job by itself.
+                let ready = self.may_link && self.recording.is_none() && self.intents.is_empty();
+                [again.filter(|_| ready), end].into_iter().flatten().min()
             }
             _ => None,
         }

@@ -36,7 +36,7 @@ impl Recalling {
             cx.registered_before(thing.clone().unwrap_or_default());
             return Releasing::done_before(cx, principal.clone());
         }
-        if remains.superseded {
+        if remains.superseded || remains.elsewhere {
             return Undoing::enter(cx, Fault::AlreadyCommissioned);
         }
         let unsettled = cx.applied || cx.off.is_unclear();
@@ -115,6 +115,8 @@ pub(super) fn take_over(cx: &mut Context, remains: &Remains) -> bool {
         .recall(&remains.earlier, &remains.switching_off, &remains.off);
     cx.off.thing.clone_from(&remains.off_thing);
     cx.superseded = remains.superseded;
+    cx.left_alone = remains.superseded || remains.elsewhere;
+    cx.watch.overtaken = remains.overtaken;
     cx.applied = remains.applied || remains.thing.is_some();
     cx.ever_applied = cx.applied;
     match (&remains.claim, &remains.retired) {

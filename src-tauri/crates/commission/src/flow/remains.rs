@@ -38,8 +38,9 @@ impl Remains {
                 self.serial = Some(identity.serial.clone());
                 self.identity = Some(identity.clone());
             }
-            // Taken again after a restart, it may show our own new credential, which is not an earlier one.
-            Step::Snapshot { snapshot } if !self.may_be_enrolled() => {
+            // Taken again after a restart, it may show our own new credential, or one that another job gave the device since:
+            // neither is an earlier one.
+            Step::Snapshot { snapshot } if self.before.is_none() && !self.may_be_enrolled() => {
                 self.before = Some(snapshot.clone());
                 self.earlier = snapshot
                     .thing

@@ -166,7 +166,7 @@ impl Undoing {
     fn failed(self, cx: &Context) -> Outcome {
         let Self { stage, mut fault, .. } = self;
         let says_so = matches!(fault, Fault::SettingsHeld | Fault::PowerCycleNeeded);
-        if cx.applied && !says_so && !cx.superseded {
+        if cx.applied && !says_so && !cx.left_alone {
             fault = Fault::SettingsKept(Box::new(fault));
         }
         let mut undone = cx.nothing_left();

@@ -32,6 +32,8 @@ pub(super) struct Watch {
     /// The registration as it stands.
     pub(super) thing: Option<Thing>,
     trouble: Option<Fault>,
+    /// A later job has changed something at the device, so that it has to be seen online now.
+    pub(super) overtaken: bool,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,7 @@ impl Watch {
             .thing
             .as_ref()
             .is_some_and(|thing| thing.connected_at.is_some() && thing.is_online_by(principal, issued_at));
-        told || shown
+        (told && !self.overtaken) || shown
     }
 
     /// Whether the registry showed this credential as active when it was looked at last.
@@ -258,6 +260,7 @@ impl Context {
         self.stop_watching();
         self.watch = Watch {
             claim: Some(claim),
+            overtaken: self.watch.overtaken,
             ..Watch::default()
         };
     }

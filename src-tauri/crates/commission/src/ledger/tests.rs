@@ -172,7 +172,8 @@ fn devices_are_the_same_by_serial_number_and_key_and_never_by_name_or_address() 
     let settled_by = |other: Vec<Step>| {
         let steps = applied(1, "A").into_iter();
         let history = ledger(steps.chain(other.into_iter().map(|step| (2, step))));
-        history.open_job(job(1)).unwrap().remains.superseded
+        let remains = history.open_job(job(1)).unwrap().remains;
+        remains.superseded || remains.elsewhere
     };
     assert!(settled_by(vec![begun(None, None), identified("A", 1), done()]));
     assert!(settled_by(vec![begun(Some("A"), None), done()]), "by the label");
@@ -290,7 +291,12 @@ proptest! {
                 prop_assert!(at(later) > at(open.record.job));
                 let later = history.record(later).unwrap();
                 prop_assert!(later.serial().is_some());
-                prop_assert_eq!(later.serial(), open.record.serial());
+                if open.record.serial().is_some() {
+                    prop_assert_eq!(later.serial(), open.record.serial());
+                } else {
+                    prop_assert_eq!(later.peripheral(), open.record.peripheral());
+                    prop_assert!(!open.record.steps.iter().any(is_effect), "it changed nothing");
+                }
                 let ends = steps.iter().filter(|(number, _)| job(*number) == later.job);
                 let was_done = ends.into_iter().any(|(_, step)| *step == done());
                 prop_assert!(was_done);
@@ -304,4 +310,25 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn what_another_organisation_did_with_the_device_leaves_it_alone_and_settles_nothing_in_this_ones_cloud() {
+    let other = [
+        begun(Some("A"), Some(organisation("quarry"))),
+        identified("A", 1),
+        done(),
+    ];
+    let steps = applied(1, "A").into_iter();
+    let history = ledger(steps.chain(other.map(|step| (2, step))));
+    let remains = history.open_job(job(1)).unwrap().remains;
+    assert_eq!((remains.superseded, remains.elsewhere), (false, true));
+}
+
+#[test]
+fn a_job_that_ended_before_it_knew_its_device_is_settled_by_what_the_radio_calls_it() {
+    let served = [begun(None, None), identified("A", 1), done()];
+    let steps = [(1, begun(None, None))].into_iter();
+    let history = ledger(steps.chain(served.map(|step| (2, step))));
+    assert_eq!(history.open_job(job(1)), None, "nothing is left of it");
 }
