@@ -1,0 +1,268 @@
+//! What the records of all jobs together say: which jobs have no end yet, whose they are, and which of them a later job
+//! has settled. One job's record says what was meant to be done; only all of them say what has become of it since.
+//!
+//! Pure, so that everybody who takes jobs up decides alike. Not in scope: what to do about an open job; the flow does.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use commission::device::{Fingerprint, Serial};
+use commission::flow::{JobId, OutcomeRecord, Remains, Step};
+use commission::organisation::OrganisationId;
+
+/// The records of all jobs, in the order in which they began.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Ledger {
+    records: Vec<Record>,
+    /// Where each job's record stands.
+    index: BTreeMap<JobId, usize>,
+    /// How many steps were taken in: the place of the next.
+    places: usize,
+}
+
+/// What the journal has of one job.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Record {
+    /// The job.
+    pub job: JobId,
+    /// Its steps, in order. Of a job that is settled, those suffice that tell its device and its end.
+    pub steps: Vec<Step>,
+    /// Where the last step stands that changed a device or a cloud.
+    last_effect: Option<usize>,
+    /// Where it was done last.
+    done: Option<usize>,
+}
+
+/// Whose a job is, for an organisation that asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Whose<'l> {
+    /// Its own.
+    Own,
+    /// Another one's: its handles mean nothing here, and *not found* proves nothing.
+    Other(&'l OrganisationId),
+    /// It is of before jobs had an organisation: a person has to be asked.
+    Unknown,
+}
+
+/// A job that has no end yet, or one that left something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Open<'l> {
+    /// Its record.
+    pub record: &'l Record,
+    /// What is left of it; superseded where a later job of the same device is done.
+    pub remains: Remains,
+    /// That later job.
+    pub superseded_by: Option<JobId>,
+}
+
+impl Ledger {
+    /// The ledger of these entries, in the journal's order.
+    pub fn of(entries: impl IntoIterator<Item = (JobId, Step)>) -> Self {
+        let mut ledger = Self::default();
+        for (job, step) in entries {
+            ledger.take(job, step);
+        }
+        ledger
+    }
+
+    /// Takes the next entry in.
+    pub fn take(&mut self, job: JobId, step: Step) {
+        let place = self.places;
+        self.places += 1;
+        let next = self.records.len();
+        let at = *self.index.entry(job).or_insert(next);
+        if at == next {
+            self.records.push(Record::new(job));
+        }
+        if let Some(record) = self.records.get_mut(at) {
+            record.take(place, step);
+        }
+    }
+
+    /// A job's record.
+    pub fn record(&self, job: JobId) -> Option<&Record> {
+        self.records.get(*self.index.get(&job)?)
+    }
+
+    /// The jobs that are to be finished or undone, oldest first. A job that is done or undone is none of them, nor one
+    /// that a later job has settled and that left no claim.
+    pub fn open(&self) -> impl Iterator<Item = Open<'_>> {
+        self.records.iter().filter_map(|record| self.look(record))
+    }
+
+    /// This job, if it is open.
+    pub fn open_job(&self, job: JobId) -> Option<Open<'_>> {
+        self.look(self.record(job)?)
+    }
+
+    /// Whether both jobs are known to have the same device.
+    pub fn are_of_one_device(&self, one: JobId, other: JobId) -> bool {
+        match (self.record(one), self.record(other)) {
+            (Some(one), Some(other)) => one.is_of_the_device_of(other),
+            _ => false,
+        }
+    }
+
+    fn look<'l>(&'l self, record: &'l Record) -> Option<Open<'l>> {
+        let mut remains = Remains::of(&record.steps);
+        match record.end() {
+            Some(OutcomeRecord::Failed { undone: true, .. }) => return None,
+            Some(OutcomeRecord::Done { .. }) if remains.is_empty() => return None,
+            _ => {}
+        }
+        let superseded_by = self.superseded_by(record);
+        remains.superseded = superseded_by.is_some() && remains.done.is_none();
+        if remains.superseded && !has_claims(&remains) {
+            return None;
+        }
+        Some(Open {
+            record,
+            remains,
+            superseded_by,
+        })
+    }
+
+    /// The job that settled this one: it began later, with the same device, and was found done after the last thing that
+    /// this one did. Whose it is does not matter, since a device works for one organisation at a time.
+    fn superseded_by(&self, record: &Record) -> Option<JobId> {
+        let later = self
+            .records
+            .iter()
+            .skip_while(|other| other.job != record.job)
+            .skip(1);
+        later
+            .filter(|other| other.is_of_the_device_of(record))
+            .filter(|other| other.was_done_after(record))
+            .map(|other| other.job)
+            .last()
+    }
+}
+
+impl Record {
+    fn new(job: JobId) -> Self {
+        Self {
+            job,
+            steps: Vec::new(),
+            last_effect: None,
+            done: None,
+        }
+    }
+
+    fn take(&mut self, place: usize, step: Step) {
+        match &step {
+            Step::Finished {
+                outcome: OutcomeRecord::Done { .. },
+            } => self.done = Some(place),
+            step if is_effect(step) => self.last_effect = Some(place),
+            _ => {}
+        }
+        self.steps.push(step);
+    }
+
+    /// How it began last, which tells with which of several devices of one name it went on.
+    pub fn begun(&self) -> Option<&Step> {
+        let mut steps = self.steps.iter().rev();
+        steps.find(|step| matches!(step, Step::Started { .. }))
+    }
+
+    /// Whose it is; none for a job of before jobs had an organisation that nobody was asked about. The first word
+    /// binds: handles were made under it.
+    pub fn organisation(&self) -> Option<&OrganisationId> {
+        self.steps.iter().find_map(|step| match step {
+            Step::Started { organisation, .. } => organisation.as_ref(),
+            _ => None,
+        })
+    }
+
+    /// Whose it is for this organisation; for none, where nobody works.
+    pub fn whose(&self, own: Option<&OrganisationId>) -> Whose<'_> {
+        match self.organisation() {
+            Some(organisation) if Some(organisation) == own => Whose::Own,
+            Some(other) => Whose::Other(other),
+            None => Whose::Unknown,
+        }
+    }
+
+    /// The serial number that the device stated, else the one of its label. None where it stated several: then nobody
+    /// knows which device this was.
+    pub fn serial(&self) -> Option<&Serial> {
+        let stated: BTreeSet<&Serial> = self.steps.iter().filter_map(stated).collect();
+        match stated.len() {
+            0 => match self.begun()? {
+                Step::Started { serial, .. } => serial.as_ref(),
+                _ => None,
+            },
+            1 => stated.first().copied(),
+            _ => None,
+        }
+    }
+
+    /// How it ended, unless it was taken up again since.
+    pub fn end(&self) -> Option<&OutcomeRecord> {
+        let last = self.steps.last()?;
+        match last {
+            Step::Finished { outcome } => Some(outcome),
+            _ => None,
+        }
+    }
+
+    /// Whether both had the same device, by its serial number. Names and addresses say nothing, and two keys under one
+    /// serial number are two devices.
+    fn is_of_the_device_of(&self, other: &Self) -> bool {
+        let (keys, others) = (self.keys(), other.keys());
+        let same_keys = keys.is_empty() || others.is_empty() || keys == others;
+        self.serial().is_some() && self.serial() == other.serial() && same_keys
+    }
+
+    fn was_done_after(&self, other: &Self) -> bool {
+        self.done
+            .is_some_and(|done| other.last_effect.is_none_or(|effect| effect < done))
+    }
+
+    fn keys(&self) -> BTreeSet<Fingerprint> {
+        let proven = self.steps.iter().filter_map(|step| match step {
+            Step::Identified { identity, .. } => Some(identity.key_sha256),
+            _ => None,
+        });
+        proven.collect()
+    }
+}
+
+/// Whether a claim is left that is to be taken back, or may be.
+fn has_claims(remains: &Remains) -> bool {
+    !remains.asked.is_empty() || remains.claim.is_some() || !remains.leftover.is_empty()
+}
+
+/// The serial number that a step is about.
+fn stated(step: &Step) -> Option<&Serial> {
+    match step {
+        Step::Identified { identity, .. } => Some(&identity.serial),
+        Step::Claiming { serial, .. } => Some(serial),
+        _ => None,
+    }
+}
+
+/// Whether something may be otherwise after it, at the device or in the cloud, that a job begun later would have to have
+/// seen. To take a claim back changes nothing for a device that works.
+fn is_effect(step: &Step) -> bool {
+    match step {
+        Step::WritingSettings { .. }
+        | Step::Claiming { .. }
+        | Step::Claimed { .. }
+        | Step::SendingClaim { .. }
+        | Step::ClaimCommitted { .. }
+        | Step::Applying
+        | Step::Resetting
+        | Step::Deactivating { .. }
+        | Step::Releasing { .. } => true,
+        Step::Started { .. }
+        | Step::Deactivated { .. }
+        | Step::Unclaimed { .. }
+        | Step::Linking
+        | Step::Identified { .. }
+        | Step::Snapshot { .. }
+        | Step::Evidence { .. }
+        | Step::Retiring { .. }
+        | Step::Retired { .. }
+        | Step::Finished { .. } => false,
+    }
+}
