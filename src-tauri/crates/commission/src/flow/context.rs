@@ -15,6 +15,7 @@ use crate::dialect::{Capabilities, Command, Report};
 use crate::evidence::{Evidence, Fact, Snapshot, Source};
 use crate::fault::Fault;
 use crate::gatt::PeripheralId;
+use crate::mending::{Kind, holds};
 use crate::network::Network;
 use crate::policy::Least;
 use crate::proven::{ProvenIdentity, ProvenKeys};
@@ -509,7 +510,8 @@ impl Context {
     /// there when the job began.
     pub(super) fn recall(&mut self, shown: &Snapshot) {
         let thing = shown.thing.as_ref();
-        self.works_otherwise = self.recovering
+        self.works_otherwise = holds(Kind::TruthFirst)
+            && self.recovering
             && thing.is_some_and(|thing| thing.active().any(|own| !self.off.earlier.contains(&own.id)));
     }
 

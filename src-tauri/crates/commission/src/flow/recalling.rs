@@ -8,6 +8,7 @@ use crate::device::Serial;
 use crate::evidence::Owner;
 use crate::fault::Fault;
 use crate::gatt::LinkError;
+use crate::mending::{Kind, holds};
 
 use super::context::{Context, Signal};
 use super::enrolling::Enrolling;
@@ -36,7 +37,7 @@ impl Recalling {
             cx.registered_before(thing.clone().unwrap_or_default());
             return Releasing::done_before(cx, principal.clone());
         }
-        if remains.superseded {
+        if remains.superseded && holds(Kind::TruthFirst) {
             return Undoing::enter(cx, Fault::AlreadyCommissioned);
         }
         let unsettled = cx.applied || cx.off.is_unclear();
