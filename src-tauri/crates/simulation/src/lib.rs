@@ -12,12 +12,6 @@
 mod adapter;
 mod fate;
 mod history;
-#[allow(
-    dead_code,
-    unreachable_pub,
-    reason = "stands in for the ledger of `commission` until that is there"
-)]
-mod ledger;
 mod random;
 mod rules;
 mod scene;

@@ -86,8 +86,6 @@ pub struct CloudSpec {
     pub knows_keys: bool,
     /// What it tells of connections.
     pub tells: Tells,
-    /// It knows the keys of requests by person: what one asked for, another does not get.
-    pub keys_of_person: bool,
     /// Seconds that a claim lives.
     pub life: u64,
 }
@@ -323,7 +321,6 @@ impl CloudSpec {
             strict: true,
             knows_keys: true,
             tells: Tells::Credential,
-            keys_of_person: false,
             life: 300,
         }
     }
@@ -337,7 +334,6 @@ impl CloudSpec {
                 2..=6 => Tells::Own,
                 _ => Tells::Credential,
             },
-            keys_of_person: false,
             life: *random.one_of(&[100, 150, 300, 300, 900]),
         }
     }

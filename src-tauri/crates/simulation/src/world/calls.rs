@@ -22,7 +22,6 @@ pub(super) struct Request {
     pub(super) name: CallId,
     pub(super) cloud: usize,
     pub(super) ask: Ask,
-    person: u64,
     trouble: Option<Trouble>,
 }
 
@@ -74,7 +73,6 @@ impl World {
             name,
             cloud,
             ask,
-            person: self.programs[at.program].person,
             trouble,
         };
         self.after(wait, Coming::Execute(request));
@@ -83,9 +81,7 @@ impl World {
     /// A call reaches its cloud and is done there.
     pub(super) fn execute(&mut self, request: Request) {
         self.check_execution(&request);
-        let Request {
-            at, cloud, person, ..
-        } = request;
+        let Request { at, cloud, .. } = request;
         let now = self.now;
         let answered = match &request.ask {
             Ask::Observe(..) => {
@@ -103,7 +99,7 @@ impl World {
                 )))
             }
 
-            Ask::Issue(asked) => match self.clouds[cloud].issue(asked, (at.job, person), now) {
+            Ask::Issue(asked) => match self.clouds[cloud].issue(asked, at.job, now) {
                 Ok(number) => {
                     self.remember_claim(cloud, number);
                     Answered::Claim(cloud, number)

@@ -303,9 +303,8 @@ impl World {
             }
             Command::ResetNetwork => {
                 let kept = self.journal.get(&at.job);
-                // A visit to a device that worked before has a person beside it who wants just that, now as then.
-                let visit = self.post(at).is_some_and(|post| post.start == Start::Resumed)
-                    && kept.is_some_and(|kept| kept.purpose != Purpose::New);
+                // Beside a device that worked before the job began stands a person who wants just that, now as then.
+                let visit = self.post(at).is_some_and(|post| post.start == Start::Resumed);
                 let began = kept.map_or(0, |kept| kept.began);
                 let works = device.wifi == Wifi::Joined
                     && device.credential.as_ref().is_some_and(|(cloud, id)| {

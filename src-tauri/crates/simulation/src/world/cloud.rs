@@ -24,7 +24,6 @@ pub(super) struct Issued {
     pub(super) cleanup: CleanupHandle,
     pub(super) request: ClaimRequest,
     pub(super) job: JobId,
-    pub(super) person: u64,
     pub(super) issued: u64,
     pub(super) expires: u64,
     pub(super) retired: bool,
@@ -340,14 +339,10 @@ impl Cloud {
     pub(super) fn issue(
         &mut self,
         request: &ClaimRequest,
-        (job, person): (JobId, u64),
+        job: JobId,
         now: u64,
     ) -> Result<usize, CloudError> {
-        let of_whom = self.spec.keys_of_person.then_some(person);
-        let same = |issued: &&Issued| {
-            issued.request.idempotency == request.idempotency
-                && of_whom.is_none_or(|own| own == issued.person)
-        };
+        let same = |issued: &&Issued| issued.request.idempotency == request.idempotency;
         let last = self.claims.iter().rev().find(same);
         let refused = |code: &str| {
             Err(CloudError::Refused {
@@ -359,10 +354,8 @@ impl Cloud {
             if issued.lives(now) {
                 return self.numbered(&issued.id).ok_or(CloudError::SignedOut);
             }
-            // The key of a claim that was taken back is used up: whoever comes with it comes late.
-            if issued.retired {
-                return refused("claim-retired");
-            }
+            // A key makes one claim: whoever comes with it after that comes late.
+            return refused("claim-retired");
         }
         if !self.known.contains_key(&request.serial) {
             return refused("unknown-device");
@@ -388,7 +381,6 @@ impl Cloud {
             cleanup: CleanupHandle(format!("retire {name}")),
             request: request.clone(),
             job,
-            person,
             issued: now,
             expires: now + self.spec.life * 1000,
             retired: false,

@@ -4,13 +4,13 @@ use commission::device::DialectKind;
 use commission::dialect::strength_of;
 use commission::evidence::Fact;
 use commission::flow::{Answer, Input, JobId, Question, QuestionId, Remains, Step};
+use commission::ledger::{Ledger, Whose};
 use commission::mending::{Kind, holds};
 use commission::policy::Least;
 use commission::secret::{Passphrase, Pop};
 use uuid::Uuid;
 
 use crate::fate::{Place, Trouble};
-use crate::ledger::{Ledger, Whose};
 use crate::scene::{Given, What};
 
 use super::device::{PASSPHRASE, SSID, called, network, pop, serial, strength};

@@ -26,6 +26,7 @@ pub(super) fn words(step: &Step) -> String {
         Step::Identified { identity, .. } => format!("that {} proved itself", identity.serial),
         Step::Snapshot { .. } => "what the cloud knew".into(),
         Step::Claiming { serial, .. } => format!("that it asks for a claim for {serial}"),
+        Step::Adopted { organisation } => format!("that it is {organisation}'s"),
         Step::Unclaimed { .. } => "that no claim lives under the key".into(),
         Step::Claimed { claim, .. } => format!("that {} came", claim.0),
         Step::SendingClaim { claim } => format!("that it sends {}", claim.0),
