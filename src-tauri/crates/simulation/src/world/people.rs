@@ -29,6 +29,16 @@ impl World {
         if !self.programs[program].up {
             self.programs[program].up = true;
         }
+        let works = matches!(
+            order.what,
+            What::Commission { .. } | What::Resume | What::Undo | What::ResumeStale | What::UndoStale
+        );
+        if works && self.is_busy(1 - program) {
+            return self.tell(
+                || format!("program {}", program + 1),
+                || "lets the other one work, which has the lock".into(),
+            );
+        }
         match order.what {
             What::Commission {
                 device,
@@ -115,6 +125,12 @@ impl World {
             }
         }
         self.stale = self.open(program);
+    }
+
+    /// Whether a program runs jobs, for which it has the lock.
+    fn is_busy(&self, program: usize) -> bool {
+        let program = &self.programs[program];
+        program.up && program.posts.values().any(|post| post.outcome.is_none())
     }
 
     /// The jobs that the journal shows to a program as open.
