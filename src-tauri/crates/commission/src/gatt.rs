@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 use thiserror::Error;
 use uuid::Uuid;
 
+use crate::mending::{Kind, holds};
+
 /// What the radio calls a device on this machine, today.
 ///
 /// Opaque, and no identity: addresses rotate and macOS shows none. A device is known by what it proves.
@@ -124,6 +126,6 @@ pub enum LinkError {
 impl LinkError {
     /// Whether it says something of this laptop's radio, and nothing of the device.
     pub fn is_of_radio(&self) -> bool {
-        matches!(self, Self::AdapterOff | Self::NoAdapter | Self::NoService)
+        holds(Kind::DeafTime) && matches!(self, Self::AdapterOff | Self::NoAdapter | Self::NoService)
     }
 }

@@ -27,6 +27,7 @@ pub mod flow;
 pub mod gatt;
 pub mod label;
 pub mod ledger;
+pub mod mending;
 pub mod nearby;
 pub mod network;
 pub mod organisation;

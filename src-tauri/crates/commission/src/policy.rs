@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::dialect::{Capabilities, Strength};
 use crate::fault::Fault;
+use crate::mending::{Kind, holds};
 
 /// Whether a device must prove its identity.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -86,7 +87,7 @@ impl Policy {
     /// [`Fault::Downgraded`] where it offers less than is known of it; else the one relaxation that the policy would need.
     pub fn permit(&self, least: Least, offered: &Capabilities) -> Result<(), Fault> {
         let known = least.strength;
-        if offered.strength < known {
+        if offered.strength < known && holds(Kind::NoDowngrade) {
             return Err(Fault::Downgraded {
                 known: known.words(),
                 offered: offered.strength.words(),

@@ -15,6 +15,7 @@ use alloc::collections::BTreeMap;
 use alloc::string::String;
 
 use crate::evidence::{PrincipalStatus, Thing};
+use crate::mending::{Kind, holds};
 use crate::time::UnixTime;
 
 /// How far the time that a cloud states for a connection may be off where it does not say whose it is, in seconds. AWS
@@ -182,6 +183,10 @@ impl Looks {
 /// The credential that a connection is evidence for, of those that the registration has; none where that is open.
 pub fn whose(connection: &Connection, credentials: &[Credential<'_>], looks: &Looks) -> Option<Whose> {
     let is_active = |credential: &&Credential<'_>| credential.status == PrincipalStatus::Active;
+    if !holds(Kind::OwnSession) {
+        let only = credentials.iter().find(is_active)?;
+        return Some(Whose::Inferred(only.id.to_owned()));
+    }
     let leeway = match &connection.by {
         By::Told(id) => {
             let told = credentials.iter().filter(is_active).any(|own| own.id == id);

@@ -9,6 +9,7 @@ mod desktop;
 mod fuzz;
 mod needs;
 mod session;
+mod simulate;
 mod step;
 mod test;
 mod ui;
@@ -51,6 +52,8 @@ enum Task {
         #[arg(long)]
         window: bool,
     },
+    /// Lives whole histories of a hostile world in memory, and says which rules they broke.
+    Simulate(simulate::Histories),
     /// Makes installable packages: the window with the terminal program beside it.
     Bundle {
         /// Which kinds: deb, appimage; app, dmg on macOS; msi on Windows.
@@ -87,6 +90,7 @@ fn main() -> ExitCode {
         Task::Demo { headless: _ } => demo::play(),
         Task::Test { only } => test::check(&only),
         Task::Bench { json, window } => bench::measure(json.as_deref(), window),
+        Task::Simulate(wanted) => simulate::live(&wanted),
         Task::Bundle { kinds } => bundle::make(&kinds),
         Task::Pictures { folder } => desktop::picture(&folder),
         Task::DemoInside { fieldkey, home, app } => demo::inside(&fieldkey, &home, app.as_deref()),

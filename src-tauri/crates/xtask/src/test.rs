@@ -3,7 +3,7 @@
 use std::process::Command;
 
 use crate::step::{Failed, cargo, root, run, say, target};
-use crate::{build, conformance, demo, desktop, fuzz, needs, session, ui};
+use crate::{build, conformance, demo, desktop, fuzz, needs, session, simulate, ui};
 
 type Part = (&'static str, fn() -> Result<(), Failed>);
 
@@ -14,6 +14,7 @@ const PARTS: &[Part] = &[
     ("docs", docs),
     ("dependencies", dependencies),
     ("contract", contract),
+    ("simulate", simulate::check),
     ("tests", tests),
     ("browser", ui::browse),
     ("desktop", desktop::check),

@@ -15,6 +15,7 @@ use crate::dialect::{Capabilities, Command, Report};
 use crate::evidence::{Evidence, Fact, Snapshot, Source};
 use crate::fault::Fault;
 use crate::gatt::PeripheralId;
+use crate::mending::{Kind, holds};
 use crate::network::Network;
 use crate::policy::Least;
 use crate::proven::{ProvenIdentity, ProvenKeys};
@@ -182,6 +183,8 @@ pub(super) struct Context {
     pub(super) stranded: bool,
     /// This job was taken up again after a restart.
     pub(super) recovering: bool,
+    /// Credentials that the device had when the job began.
+    pub(super) known_before: Vec<String>,
     /// Since it began, the device has come to a credential that it does not know.
     pub(super) works_otherwise: bool,
     /// A later job of the same device is done.
@@ -252,6 +255,7 @@ impl Context {
             joined: false,
             stranded: false,
             recovering: false,
+            known_before: Vec::new(),
             works_otherwise: false,
             superseded: false,
             left_alone: false,
@@ -512,8 +516,9 @@ impl Context {
     /// there when the job began.
     pub(super) fn recall(&mut self, shown: &Snapshot) {
         let thing = shown.thing.as_ref();
-        self.works_otherwise = self.recovering
-            && thing.is_some_and(|thing| thing.active().any(|own| !self.off.earlier.contains(&own.id)));
+        self.works_otherwise = holds(Kind::TruthFirst)
+            && self.recovering
+            && thing.is_some_and(|thing| thing.active().any(|own| !self.known_before.contains(&own.id)));
     }
 
     /// Whether nothing of ours is left in the cloud, as far as is known.

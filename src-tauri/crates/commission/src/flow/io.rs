@@ -116,6 +116,8 @@ pub struct Remains {
     pub keys: Option<ProvenKeys>,
     /// The claim that came last and was not undone; used or not is for the cloud to say where `applied` stands.
     pub claim: Option<(ClaimId, CleanupHandle)>,
+    /// It was sent to the device, or some of it: one that is in a network uses it at once.
+    pub sent: bool,
     /// The claim that came last, where it was undone, and when it was issued: a device that was quicker has used it all
     /// the same, which only the cloud can say.
     pub retired: Option<(ClaimId, Option<UnixTime>)>,

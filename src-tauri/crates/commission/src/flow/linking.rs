@@ -32,6 +32,7 @@ impl Linking {
     /// The first link of the job, which its first record has announced already.
     pub(super) fn begin(cx: &mut Context) -> State {
         cx.enter(Stage::Linking);
+        cx.lookup.stale();
         cx.want_link();
         State::Linking(Self { step: Step::Coming })
     }

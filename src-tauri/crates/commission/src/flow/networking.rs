@@ -38,6 +38,8 @@ enum Step {
     Asking {
         seen: Vec<SeenNetwork>,
     },
+    /// The cloud is asked whether the device works, before its settings go.
+    AskingTheCloud(Option<Looks>),
     /// Settings of an earlier job are to go; a scan that hung for them is tried again.
     Freeing(Option<Looks>),
     Resetting,
@@ -60,7 +62,6 @@ impl Networking {
         cx.prefetch_claim();
         // Where "connected" ends the service, asking would take the device away.
         if cx.capabilities.keep_link && !cx.looked && !cx.ever_applied {
-            cx.looked = true;
             cx.command(Command::JoinStatus);
             let (proven, step) = (Some(proven), Step::Looking);
             return State::Networking(Self { proven, step });
@@ -112,6 +113,19 @@ impl Networking {
         let Self { proven, step } = self;
         match (step, signal, proven) {
             (Step::Looking, Signal::Report(report), Some(proven)) => Self::looked(cx, proven, report),
+            (Step::AskingTheCloud(looks), Signal::News, Some(proven)) => {
+                match cx.serial().cloned().and_then(|serial| cx.known(&serial)) {
+                    Some(Ok(shown)) => {
+                        cx.recall(&shown);
+                        Self::reset(cx, proven, looks)
+                    }
+                    Some(Err(fault)) => Undoing::enter(cx, fault),
+                    None => {
+                        let (proven, step) = (Some(proven), Step::AskingTheCloud(looks));
+                        State::Networking(Self { proven, step })
+                    }
+                }
+            }
             (Step::Freeing(looks), Signal::Report(report), Some(proven)) => {
                 Self::freed(cx, proven, looks, report)
             }
@@ -169,6 +183,8 @@ impl Networking {
     }
 
     fn looked(cx: &mut Context, proven: Proven, report: Report) -> State {
+        // A look that came to nothing is made again over the next link.
+        cx.looked = !matches!(&report, Report::Failed(Fault::Link(_))) && cx.session_stands();
         match report {
             Report::Join(Join::Joined { .. } | Join::Refused | Join::NotFound) => {
                 Self::free(cx, proven, None)
@@ -181,8 +197,21 @@ impl Networking {
         }
     }
 
-    /// Has the device forget what an earlier job gave it.
+    /// Has the device forget what an earlier job gave it. A job that was taken up again asks the cloud first whether the
+    /// device has come to work meanwhile.
     fn free(cx: &mut Context, proven: Proven, looks: Option<Looks>) -> State {
+        if cx.recovering
+            && let Some(serial) = cx.serial().cloned()
+        {
+            cx.lookup.stale();
+            cx.look_afresh(&serial);
+            let (proven, step) = (Some(proven), Step::AskingTheCloud(looks));
+            return State::Networking(Self { proven, step });
+        }
+        Self::reset(cx, proven, looks)
+    }
+
+    fn reset(cx: &mut Context, proven: Proven, looks: Option<Looks>) -> State {
         if !cx.may_reset() {
             return Undoing::enter(cx, Fault::AlreadyCommissioned);
         }

@@ -4,6 +4,7 @@ use crate::dialect::{Capabilities, Command, Report};
 use crate::evidence::Fact;
 use crate::fault::Fault;
 use crate::gatt::LinkError;
+use crate::mending::{Kind, holds};
 use crate::policy::PlainDevices;
 
 use super::context::{Context, Signal};
@@ -48,7 +49,7 @@ impl Proving {
 
     fn open(cx: &mut Context) -> State {
         // What was not answered may have been refused as well.
-        if cx.capabilities.pop && cx.unproven >= MOST_UNPROVEN {
+        if cx.capabilities.pop && cx.unproven >= MOST_UNPROVEN && holds(Kind::CountedByDevice) {
             let refused = cx.refusals > 0;
             let lost = Fault::Link(LinkError::NotConnected);
             return Linking::give_up(cx, if refused { Fault::WrongPop } else { lost });

@@ -8,6 +8,7 @@ use crate::device::Serial;
 use crate::evidence::Owner;
 use crate::fault::Fault;
 use crate::gatt::LinkError;
+use crate::mending::{Kind, holds};
 
 use super::context::{Context, Signal};
 use super::enrolling::Enrolling;
@@ -36,10 +37,10 @@ impl Recalling {
             cx.registered_before(thing.clone().unwrap_or_default());
             return Releasing::done_before(cx, principal.clone());
         }
-        if remains.superseded || remains.elsewhere {
-            return Undoing::enter(cx, Fault::AlreadyCommissioned);
+        if (remains.superseded || remains.elsewhere) && holds(Kind::TruthFirst) {
+            return Undoing::enter(cx, Fault::Superseded);
         }
-        let unsettled = cx.applied || cx.off.is_unclear();
+        let unsettled = cx.applied || cx.off.is_unclear() || remains.may_be_used();
         let seen_done = remains.single.is_some() && took_wifi_alone(cx, &remains);
         match remains.serial.clone().or_else(|| cx.plan.serial.clone()) {
             Some(serial) if unsettled && !seen_done => {
@@ -100,7 +101,17 @@ fn go_on(cx: &mut Context, remains: Remains, has_claim: bool) -> State {
             cx.enter(Stage::Joining);
             Joining::lost(cx, Fault::Link(LinkError::NotConnected))
         }
-        (None, false) => Linking::begin(cx),
+        // It got the claim in a network, and works by that or by something else.
+        (None, false) if remains.sent && (cx.works_otherwise || cx.watch.is_registered()) => {
+            (cx.applied, cx.ever_applied) = (true, true);
+            cx.enter(Stage::Joining);
+            Enrolling::watch(cx, Fault::AlreadyCommissioned)
+        }
+        (None, false) => {
+            cx.retire_remains();
+            cx.watch_nothing();
+            Linking::begin(cx)
+        }
     }
 }
 
@@ -111,6 +122,7 @@ pub(super) fn take_over(cx: &mut Context, remains: &Remains) -> bool {
     }
     cx.reclaim_remains(remains);
     cx.bound.clone_from(&remains.identity);
+    cx.known_before.clone_from(&remains.earlier);
     cx.off
         .recall(&remains.earlier, &remains.switching_off, &remains.off);
     cx.off.thing.clone_from(&remains.off_thing);
@@ -120,7 +132,7 @@ pub(super) fn take_over(cx: &mut Context, remains: &Remains) -> bool {
     cx.applied = remains.applied || remains.thing.is_some();
     cx.ever_applied = cx.applied;
     match (&remains.claim, &remains.retired) {
-        (Some((id, cleanup)), _) if cx.applied => {
+        (Some((id, cleanup)), _) if cx.applied || remains.may_be_used() => {
             cx.watch_remains(id.clone(), Some(cleanup.clone()), remains.issued_at);
         }
         (Some((_, cleanup)), _) => {

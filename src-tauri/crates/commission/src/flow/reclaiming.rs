@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::claim::{Claim, ClaimForm, ClaimRequest};
 use crate::fault::{CloudError, Fault};
+use crate::mending::{Kind, holds};
 use crate::policy::Limits;
 use crate::time::Moment;
 
@@ -57,7 +58,7 @@ impl Reclaiming {
 
     /// Whether the cloud has said what is under each key.
     pub(super) fn is_clean(&self) -> bool {
-        self.queue.is_empty() && self.left.is_empty()
+        self.queue.is_empty() && self.left.is_empty() || !holds(Kind::MaybeDone)
     }
 
     fn settled(&mut self, key: Uuid) {

@@ -31,6 +31,11 @@ impl Remains {
         none_alive && self.retired.is_none()
     }
 
+    /// Whether the device may use the last claim, though nothing was applied.
+    pub(super) fn may_be_used(&self) -> bool {
+        self.sent && self.claim.is_some()
+    }
+
     fn take(&mut self, step: &Step) {
         match step {
             Step::Identified { identity, keys } => {
@@ -65,11 +70,13 @@ impl Remains {
                 let last = self.asked.last().copied();
                 self.asked.retain(|key| Some(*key) != idempotency.or(last));
                 self.issued_at = Some(*issued_at);
+                self.sent = false;
                 // The flow asks for no other while the cloud has not said that the one before led to nothing.
                 self.retired = None;
                 let replaced = self.claim.replace((claim.clone(), cleanup.clone()));
                 self.leftover.extend(replaced.map(|(_, cleanup)| cleanup));
             }
+            Step::SendingClaim { .. } => self.sent = true,
             Step::Applying => self.applied = true,
             Step::Evidence { evidence } if evidence.source == Source::Cloud => self.learn(&evidence.fact),
             Step::Deactivating { thing, principal } => {
@@ -110,7 +117,6 @@ impl Remains {
             | Step::Snapshot { .. }
             | Step::WritingSettings { .. }
             | Step::Resetting
-            | Step::SendingClaim { .. }
             | Step::ClaimCommitted { .. }
             | Step::Evidence { .. }
             | Step::Releasing { .. }

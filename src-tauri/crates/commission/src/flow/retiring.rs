@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::claim::CleanupHandle;
 use crate::fault::{CloudError, Fault};
+use crate::mending::{Kind, holds};
 use crate::policy::Limits;
 use crate::time::Moment;
 
@@ -63,6 +64,8 @@ impl Context {
     /// [`super::Ended::Retired`]. That a claim is undone is news whenever it comes; that it is not counts for the call that
     /// is under way alone.
     pub(super) fn retired(&mut self, call: CallId, asked: CleanupHandle, result: Result<(), CloudError>) {
+        let last = self.retiring.queue.front().cloned();
+        let asked = last.filter(|_| !holds(Kind::NamedAnswers)).unwrap_or(asked);
         let current = self.retiring.attempt.is_answered_by(call);
         match result {
             Ok(()) => {

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use crate::evidence::{Snapshot, Thing};
 use crate::fault::{CloudError, Fault};
+use crate::mending::{Kind, holds};
 use crate::policy::Limits;
 use crate::time::Moment;
 
@@ -47,7 +48,7 @@ impl SwitchOff {
 
     /// Whether one of them may be off, and nobody knows.
     pub(super) fn is_unclear(&self) -> bool {
-        !self.unclear.is_empty() || self.is_under_way()
+        holds(Kind::MaybeDone) && (!self.unclear.is_empty() || self.is_under_way())
     }
 
     /// Whether an answer may still come that says so.

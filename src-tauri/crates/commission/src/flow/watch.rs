@@ -202,6 +202,14 @@ impl Context {
         self.watch.attempt.want();
     }
 
+    /// What is watched led to nothing and concerns nobody any more.
+    pub(super) fn watch_nothing(&mut self) {
+        self.watch = Watch {
+            overtaken: self.watch.overtaken,
+            ..Watch::default()
+        };
+    }
+
     /// Takes what the journal says for what the cloud said: the device is registered under this name.
     pub(super) fn registered_before(&mut self, thing: String) {
         self.watch.registered = Some(Registered {

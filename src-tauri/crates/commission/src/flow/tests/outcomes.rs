@@ -293,7 +293,7 @@ fn a_job_that_a_later_one_superseded_takes_its_claims_back_and_nothing_else() {
     site.revive(plan, |plan, dialects| Job::resume(plan, remains, dialects));
     match site.run() {
         Outcome::Failed { fault, undone, .. } => {
-            assert_eq!((fault, undone), (Fault::AlreadyCommissioned, true))
+            assert_eq!((fault, undone), (Fault::Superseded, true))
         }
         other => panic!("{other:?}"),
     }
