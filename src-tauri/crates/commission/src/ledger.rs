@@ -7,6 +7,7 @@ use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::device::{Fingerprint, Serial};
+use crate::evidence::{Fact, Source};
 use crate::flow::{JobId, OutcomeRecord, Remains, Step};
 use crate::gatt::PeripheralId;
 use crate::organisation::OrganisationId;
@@ -28,6 +29,8 @@ pub struct Record {
     pub job: JobId,
     /// Its steps, in order. Of a job that is settled, those suffice that tell its device and its end.
     pub steps: Vec<Step>,
+    /// Where its first step stands.
+    first: usize,
     /// Where the last step stands that changed a device or a cloud.
     last_effect: Option<usize>,
     /// Where it was done last.
@@ -73,7 +76,7 @@ impl Ledger {
         let next = self.records.len();
         let at = *self.index.entry(job).or_insert(next);
         if at == next {
-            self.records.push(Record::new(job));
+            self.records.push(Record::new(job, place));
         }
         if let Some(record) = self.records.get_mut(at) {
             record.take(place, step);
@@ -120,7 +123,7 @@ impl Ledger {
                 .is_some_and(|by| by.organisation() == record.organisation());
             (remains.superseded, remains.elsewhere) = (own, !own);
         }
-        remains.overtaken = self.later(record).any(|other| other.last_effect.is_some());
+        remains.overtaken = self.others(record).any(|other| other.changed_after(record));
         if remains.superseded && !has_claims(&remains) {
             return None;
         }
@@ -131,31 +134,29 @@ impl Ledger {
         })
     }
 
-    /// The job that settled this one: it began later, with the same device, and was found done after the last thing that
-    /// this one did. A device works for one organisation at a time, so that another one's job leaves nothing to do at the
+    /// The job that settled this one: with the same device, it was found done after this one began and after the last thing
+    /// that this one did. A device works for one organisation at a time, so that another one's job leaves nothing to do at the
     /// device either; what is in this one's cloud it does not settle.
     fn superseded_by(&self, record: &Record) -> Option<JobId> {
-        self.later(record)
-            .filter(|other| other.was_done_after(record))
-            .map(|other| other.job)
-            .last()
+        self.others(record)
+            .filter_map(|other| Some((other.done_after(record)?, other.job)))
+            .max_by_key(|(done, _)| *done)
+            .map(|(_, job)| job)
     }
 
-    /// The jobs that began later with the same device.
-    fn later<'l>(&'l self, record: &'l Record) -> impl Iterator<Item = &'l Record> {
-        self.records
-            .iter()
-            .skip_while(|other| other.job != record.job)
-            .skip(1)
-            .filter(|other| other.is_of_the_device_of(record))
+    /// The other jobs with the same device.
+    fn others<'l>(&'l self, record: &'l Record) -> impl Iterator<Item = &'l Record> {
+        let others = self.records.iter().filter(|other| other.job != record.job);
+        others.filter(|other| other.is_of_the_device_of(record))
     }
 }
 
 impl Record {
-    fn new(job: JobId) -> Self {
+    fn new(job: JobId, first: usize) -> Self {
         Self {
             job,
             steps: Vec::new(),
+            first,
             last_effect: None,
             done: None,
         }
@@ -249,9 +250,25 @@ impl Record {
         }
     }
 
-    fn was_done_after(&self, other: &Self) -> bool {
-        self.done
-            .is_some_and(|done| other.last_effect.is_none_or(|effect| effect < done))
+    /// Where it was done, if that was after the other began and after all that the other did.
+    fn done_after(&self, other: &Self) -> Option<usize> {
+        let last = other.last_effect.unwrap_or(other.first);
+        self.done.filter(|done| *done > last)
+    }
+
+    /// Whether another organisation's job changed the device after all that this one did, and did not take it back: what the
+    /// device works for now is not for this one's cloud to say.
+    fn took_over_from(&self, other: &Self) -> bool {
+        let last = other.last_effect.unwrap_or(other.first);
+        let undone = matches!(self.end(), Some(OutcomeRecord::Failed { undone: true, .. }));
+        self.organisation() != other.organisation()
+            && self.last_effect.is_some_and(|effect| effect > last)
+            && !undone
+    }
+
+    /// Whether it changed something after the other began.
+    fn changed_after(&self, other: &Self) -> bool {
+        self.last_effect.is_some_and(|effect| effect > other.first)
     }
 
     fn keys(&self) -> BTreeSet<Fingerprint> {
@@ -290,12 +307,15 @@ fn is_effect(step: &Step) -> bool {
         | Step::Resetting
         | Step::Deactivating { .. }
         | Step::Releasing { .. } => true,
+        // The device did something by what this job gave it.
+        Step::Evidence { evidence } => {
+            evidence.source == Source::Cloud && matches!(evidence.fact, Fact::Registered { .. })
+        }
         Step::Started { .. }
         | Step::Adopted { .. }
         | Step::Linking
         | Step::Identified { .. }
         | Step::Snapshot { .. }
-        | Step::Evidence { .. }
         | Step::Unclaimed { .. }
         | Step::Deactivated { .. }
         | Step::Retiring { .. }

@@ -500,7 +500,8 @@ impl Context {
         let outcome = decided.unwrap_or(if self.ever_applied {
             Outcome::Unknown { stage, fault }
         } else {
-            let undone = self.nothing_left() && !self.off.any_off();
+            // What an earlier run left is as it was.
+            let undone = self.nothing_left() && !self.off.any_off() && !self.recovering;
             Outcome::Failed { stage, fault, undone }
         });
         self.end(outcome);

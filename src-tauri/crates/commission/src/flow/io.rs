@@ -129,8 +129,11 @@ pub struct Remains {
     pub thing: Option<String>,
     /// What the cloud showed before the visit.
     pub before: Option<Snapshot>,
-    /// Credentials that were active before the visit and must be off at the end.
+    /// Credentials that were active before the visit and must be off at the end; as the run that began the job saw them,
+    /// since what a later one sees may be of another job.
     pub earlier: Vec<String>,
+    /// The device that the job began with, and whether it was taken up again since.
+    pub begun: Option<(PeripheralId, bool)>,
     /// Those of them of which it was asked to switch them off; whether they are only the cloud can say.
     pub switching_off: Vec<String>,
     /// Those of them that are off by this job.

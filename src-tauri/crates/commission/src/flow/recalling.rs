@@ -31,7 +31,6 @@ pub(super) struct Recalling {
 impl Recalling {
     /// Takes up what an earlier run left: to go on with it, or to undo it.
     pub(super) fn enter(cx: &mut Context, remains: Box<Remains>) -> State {
-        cx.recovering = true;
         let has_claim = take_over(cx, &remains);
         if let Some((thing, principal)) = &remains.done {
             cx.registered_before(thing.clone().unwrap_or_default());
@@ -117,6 +116,7 @@ fn go_on(cx: &mut Context, remains: Remains, has_claim: bool) -> State {
 
 /// Takes over what an earlier run left; whether there is a claim to watch or to undo.
 pub(super) fn take_over(cx: &mut Context, remains: &Remains) -> bool {
+    cx.recovering = true;
     for cleanup in &remains.leftover {
         cx.retire(cleanup.clone());
     }

@@ -7,6 +7,7 @@
 use super::io::{OutcomeRecord, Remains, Step};
 use crate::claim::CleanupHandle;
 use crate::evidence::{Fact, Source};
+use crate::gatt::PeripheralId;
 
 impl Remains {
     /// What the steps of one job, in their order, leave to be finished or undone.
@@ -38,6 +39,11 @@ impl Remains {
 
     fn take(&mut self, step: &Step) {
         match step {
+            Step::Started { peripheral, .. } => {
+                let same = |(device, _): &(PeripheralId, bool)| device == peripheral;
+                let again = self.begun.as_ref().is_some_and(same);
+                self.begun = Some((peripheral.clone(), again));
+            }
             Step::Identified { identity, keys } => {
                 self.keys.clone_from(keys);
                 self.serial = Some(identity.serial.clone());
@@ -47,6 +53,9 @@ impl Remains {
             // neither is an earlier one.
             Step::Snapshot { snapshot } if self.before.is_none() && !self.may_be_enrolled() => {
                 self.before = Some(snapshot.clone());
+                if self.begun.as_ref().is_some_and(|(_, again)| *again) {
+                    return;
+                }
                 self.earlier = snapshot
                     .thing
                     .iter()
@@ -111,8 +120,7 @@ impl Remains {
                 OutcomeRecord::Failed { undone: true, .. } => *self = Self::default(),
                 OutcomeRecord::Failed { .. } | OutcomeRecord::Unknown { .. } => {}
             },
-            Step::Started { .. }
-            | Step::Adopted { .. }
+            Step::Adopted { .. }
             | Step::Linking
             | Step::Snapshot { .. }
             | Step::WritingSettings { .. }
