@@ -115,13 +115,11 @@ impl Ledger {
             _ => {}
         }
         let superseded_by = self.superseded_by(record);
-        if let Some(by) = superseded_by
-            && remains.done.is_none()
-        {
-            let own = self
-                .record(by)
-                .is_some_and(|by| by.organisation() == record.organisation());
-            (remains.superseded, remains.elsewhere) = (own, !own);
+        let by = superseded_by.and_then(|by| self.record(by));
+        if remains.done.is_none() {
+            remains.superseded = by.is_some_and(|by| by.organisation() == record.organisation());
+            remains.elsewhere =
+                !remains.superseded && self.others(record).any(|other| other.took_over_from(record));
         }
         remains.overtaken = self.others(record).any(|other| other.changed_after(record));
         if remains.superseded && !has_claims(&remains) {
