@@ -8,6 +8,7 @@ use alloc::vec::Vec;
 
 use crate::device::{Fingerprint, Serial};
 use crate::flow::{JobId, OutcomeRecord, Remains, Step};
+use crate::mending::{Kind, holds};
 use crate::organisation::OrganisationId;
 
 /// The records of all jobs, in the order in which they began.
@@ -179,6 +180,7 @@ impl Record {
     pub fn whose(&self, own: Option<&OrganisationId>) -> Whose<'_> {
         match self.organisation() {
             Some(organisation) if Some(organisation) == own => Whose::Own,
+            Some(_) if !holds(Kind::OwnOrganisation) => Whose::Own,
             Some(other) => Whose::Other(other),
             None => Whose::Unknown,
         }
