@@ -10,6 +10,7 @@ use crate::device::{Fingerprint, Serial};
 use crate::evidence::{Fact, Source};
 use crate::flow::{JobId, OutcomeRecord, Remains, Step};
 use crate::gatt::PeripheralId;
+use crate::mending::{Kind, holds};
 use crate::organisation::OrganisationId;
 
 /// The records of all jobs, in the order in which they began.
@@ -191,6 +192,7 @@ impl Record {
     pub fn whose(&self, own: Option<&OrganisationId>) -> Whose<'_> {
         match self.organisation() {
             Some(organisation) if Some(organisation) == own => Whose::Own,
+            Some(_) if !holds(Kind::OwnOrganisation) => Whose::Own,
             Some(other) => Whose::Other(other),
             None => Whose::Unknown,
         }

@@ -143,9 +143,7 @@ impl World {
         let own = organisation(own);
         self.ledger()
             .open()
-            .filter(|open| {
-                matches!(open.record.whose(Some(&own)), Whose::Own) || !holds(Kind::OwnOrganisation)
-            })
+            .filter(|open| matches!(open.record.whose(Some(&own)), Whose::Own))
             .map(|open| open.record.job)
             .collect()
     }
