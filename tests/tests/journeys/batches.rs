@@ -57,3 +57,28 @@ async fn unusable(site: &Site, code: &str) {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_adapter_goes_off_on_the_way_goes_on_by_itself_when_it_is_back() {
+    let mut site = Site::open("[[device]]\ncount = 3\nserial = \"D{n}\"").await;
+    let adapter = site.sandbox.radio().adapter("hci0").unwrap().clone();
+    let paper = site.paper(&site.labels(&[]));
+    let mut running = site.start(&["commission", "--labels", &paper, "--links", "1"]);
+    running.close_input();
+    // The lid is closed while one device is in work and two wait for its link.
+    running.until_stage("identifying").await;
+    adapter.update(|now| now.powered = false);
+    let paused = running
+        .until(|line| line["type"] == "radio" && line["paused"] == true)
+        .await;
+    assert_eq!(paused["failure"]["code"], "adapter-off");
+    adapter.update(|now| now.powered = true);
+    running
+        .until(|line| line["type"] == "radio" && line["paused"] == false)
+        .await;
+    let run = running.end().await.exits(0);
+    assert_eq!(run.last("summary")["done"], 3);
+    for device in site.status().devices {
+        assert_eq!(site.missing(device.serial.as_str()), [""; 0]);
+    }
+}
