@@ -82,3 +82,18 @@ async fn a_batch_whose_adapter_goes_off_on_the_way_goes_on_by_itself_when_it_is_
         assert_eq!(site.missing(device.serial.as_str()), [""; 0]);
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_does_not_blink_over_the_head_of_the_program_that_works_on_it() {
+    let site = Site::open("[[device]]\nserial = \"A\"").await;
+    let labels = site.labels(&["A"]);
+    let name = labels[0]["name"].as_str().unwrap();
+    let paper = site.paper(&labels);
+    let mut running = site.start(&["commission", "--labels", &paper]);
+    running.close_input();
+    running.until_stage("proving").await;
+    let refused = site.run(&["identify", name]).await.exits(7);
+    assert_eq!(refused.last("error")["code"], "in-use");
+    let run = running.end().await.exits(0);
+    assert!(run.events("retrying").is_empty(), "{}", run.stdout);
+}

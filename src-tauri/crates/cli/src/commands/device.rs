@@ -93,9 +93,9 @@ pub(crate) async fn inspect(base: &Base, device: &str) -> Result<(), Ended> {
 
 /// Lets a device blink. It does so only inside a session, so its label is needed.
 pub(crate) async fn identify(base: &Base, device: &str, label_stdin: bool) -> Result<(), Ended> {
-    let label = base.person.label(device, !label_stdin).await?;
     // Whoever runs jobs may have the device's one link.
     let _work = base.work()?;
+    let label = base.person.label(device, !label_stdin).await?;
     let engine = crate::setup::listener(base)?;
     let blinked = blinked(&engine, device, label).await;
     engine.shutdown().await;
