@@ -69,7 +69,9 @@ describe('a label that was read', () => {
       text: '{"name":"B","pop":"x"}',
       device: null,
     });
-    await app.show(view({ nearby: [device('A'), device('B')], labels: [{ ...label, inRange: true, device: 'hci0/B' }] }));
+    await app.show(
+      view({ nearby: [device('A'), device('B')], labels: [{ ...label, inRange: true, device: 'hci0/B' }] }),
+    );
     const [chosen] = rows().filter((one) => one.getAttribute('aria-selected') === 'true');
     expect(chosen?.textContent).toContain('B');
     expect(screen.getByRole('status').textContent).toContain('the device is selected');
@@ -84,11 +86,11 @@ describe('a label that was read', () => {
   });
 
   it('is a row of its own beside another of the same name, and beside a job of that name', async () => {
-    const twins = [1, 2].map((id) => ({ ...label, id, serial: `SN-${id}`, inRange: false }));
+    const twin = (id: number) => ({ ...label, id, serial: `SN-${id}`, inRange: false });
     const other = job('B', 'joining', 'working', { peripheral: 'hci0/other' });
-    const app = await open(view({ labels: twins, jobs: [other] }));
+    const app = await open(view({ labels: [twin(1), twin(2)], jobs: [other] }));
     expect(rows()).toHaveLength(2);
-    await app.show(view({ labels: [{ ...twins[0]!, job: other.id }, twins[1]!], jobs: [other] }));
+    await app.show(view({ labels: [{ ...twin(1), job: other.id }, twin(2)], jobs: [other] }));
     expect(rows()).toHaveLength(1);
   });
 
