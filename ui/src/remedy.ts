@@ -51,12 +51,10 @@ export function remedy(failure: Failure, around: Around): { words: string; act: 
   };
 }
 
-/** The device of a job, by what the radio calls it as long as only one device has the name. */
+/** The device of a job, by what the radio calls it, since others may share its name. */
 function chosen(window: WindowState, job: JobView): Plan['devices'][number] {
-  const near = window.view?.nearby.filter((device) => device.name === job.name) ?? [];
-  const [only] = near;
-  const labelled = near.some((device) => device.label !== 'missing');
-  return only && near.length === 1
-    ? { choice: { nearby: only.peripheral }, name: job.name, labelled }
-    : { choice: { named: job.name }, name: job.name, labelled };
+  const near = window.view?.nearby.find((device) => device.peripheral === job.peripheral);
+  return near
+    ? { choice: { nearby: near.peripheral }, name: job.name, labelled: near.label !== 'missing' }
+    : { choice: { named: job.name }, name: job.name, labelled: false };
 }

@@ -41,7 +41,17 @@ describe('views', () => {
 });
 
 describe('a label that was read', () => {
-  const label = { name: 'B', serial: null, pop: true, network: null, lookAlike: null, readMs: 5 };
+  const label = {
+    id: 1,
+    name: 'B',
+    serial: null,
+    pop: true,
+    network: null,
+    device: null,
+    job: null,
+    lookAlike: null,
+    readMs: 5,
+  };
 
   async function scan(text: string) {
     for (const key of [...text, 'Enter']) {
@@ -59,7 +69,9 @@ describe('a label that was read', () => {
       text: '{"name":"B","pop":"x"}',
       device: null,
     });
-    await app.show(view({ nearby: [device('A'), device('B')], labels: [{ ...label, inRange: true }] }));
+    await app.show(
+      view({ nearby: [device('A'), device('B')], labels: [{ ...label, inRange: true, device: 'hci0/B' }] }),
+    );
     const [chosen] = rows().filter((one) => one.getAttribute('aria-selected') === 'true');
     expect(chosen?.textContent).toContain('B');
     expect(screen.getByRole('status').textContent).toContain('the device is selected');
@@ -71,6 +83,15 @@ describe('a label that was read', () => {
     await app.show(view({ nearby: [device('A')], labels: [{ ...label, inRange: false }] }));
     expect(screen.getByRole('status').textContent).toContain('not in range');
     expect(rows()).toHaveLength(2);
+  });
+
+  it('is a row of its own beside another of the same name, and beside a job of that name', async () => {
+    const twin = (id: number) => ({ ...label, id, serial: `SN-${id}`, inRange: false });
+    const other = job('B', 'joining', 'working', { peripheral: 'hci0/other' });
+    const app = await open(view({ labels: [twin(1), twin(2)], jobs: [other] }));
+    expect(rows()).toHaveLength(2);
+    await app.show(view({ labels: [{ ...twin(1), job: other.id }, twin(2)], jobs: [other] }));
+    expect(rows()).toHaveLength(1);
   });
 
   it('answers the device that asks for its code', async () => {

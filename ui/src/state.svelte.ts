@@ -24,7 +24,7 @@ import { formats, LANGUAGES, noticeWords, tongue } from './words';
 export const PLACES = ['nearby', 'work', 'attention', 'done', 'journal', 'settings'] as const;
 export type Place = (typeof PLACES)[number];
 
-/** A row of Nearby: a device that is heard, or a label whose device is not. */
+/** A row of Nearby: a device that is heard, or a label whose device is not, or is not known among several of its name. */
 export interface Row {
   id: string;
   name: string | null;
@@ -264,10 +264,9 @@ export class WindowState {
         gone: false,
       });
     }
-    const inJobs = new Set(this.view.jobs.filter((job) => !job.outcome).map((job) => job.name));
     for (const label of this.view.labels) {
-      if (label.inRange || inJobs.has(label.name)) continue;
-      const id = `label ${label.name}`;
+      if (label.device !== null || label.job !== null) continue;
+      const id = `label ${label.id}`;
       now.set(id, { id, name: label.name, device: null, label, gone: false });
     }
     const ranked = [...now.values()].map((row) => ({ id: row.id, rank: row.device?.signal ?? -200 }));
@@ -308,7 +307,10 @@ export class WindowState {
   }
 
   selectAll(): void {
-    const all = this.shown.filter((row) => !row.gone && row.device?.doneAt == null).map((row) => row.id);
+    // The devices of a label that may be of several are there already.
+    const all = this.shown
+      .filter((row) => !row.gone && row.device?.doneAt == null && !row.label?.inRange)
+      .map((row) => row.id);
     const every = all.length > 0 && all.every((id) => this.selected.has(id));
     this.selected = new Set(every ? [] : all);
   }
@@ -333,15 +335,13 @@ export class WindowState {
 
   #noteLabels(before: View | null, after: View): void {
     if (!before || !this.#awaitsLabel) return;
-    const known = new Map(before.labels.map((label) => [label.name, label.readMs]));
-    const fresh = after.labels.filter((label) => known.get(label.name) !== label.readMs);
+    const known = new Map(before.labels.map((label) => [label.id, label.readMs]));
+    const fresh = after.labels.filter((label) => known.get(label.id) !== label.readMs);
     const [first] = fresh;
     if (!first) return;
     this.#awaitsLabel = false;
     const ids = fresh.flatMap((label) => {
-      const row = this.rows.find(
-        (candidate) => !candidate.gone && candidate.device !== null && candidate.name === label.name,
-      );
+      const row = this.rows.find((candidate) => !candidate.gone && candidate.id === label.device);
       return row ? [row.id] : [];
     });
     if (ids.length > 0) this.selected = new Set([...this.selected, ...ids]);
@@ -542,9 +542,11 @@ function focusDetail(): void {
 
 export function planned(row: Row): Plan['devices'][number] {
   const name = row.name ?? row.id;
-  return row.device
-    ? { choice: { nearby: row.device.peripheral }, name, labelled: row.device.label !== 'missing' }
-    : { choice: { named: name }, name, labelled: row.label?.pop ?? false };
+  if (row.device)
+    return { choice: { nearby: row.device.peripheral }, name, labelled: row.device.label !== 'missing' };
+  return row.label
+    ? { choice: { labelled: row.label.id }, name, labelled: row.label.pop }
+    : { choice: { named: name }, name, labelled: false };
 }
 
 const KEY = Symbol('window');

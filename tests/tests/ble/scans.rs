@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use commission::gatt::{LinkError, PeripheralId};
-use engine::ports::{Adapter, Radio as _};
+use engine::ports::{Adapter, Radio as _, RadioState};
 use sandbox::radio::faults::{AdapterConfig, DeviceFaults, RadioConfig};
 use sandbox::radio::peripheral::Address;
 
@@ -97,6 +97,46 @@ on_the_air! {
         assert!(!radio.adapter("hci0").unwrap().config().powered);
         radio.adapter("hci0").unwrap().update(|adapter| adapter.powered = true);
         find(&ble, "PROV_01").await;
+        radio.stop().await;
+    }
+
+    async fn a_stack_that_is_busy_with_the_last_scan_is_asked_again() {
+        let radio = radio(quick(), &[Echo::new(1)]).await;
+        let busy = |times| radio.adapter("hci0").unwrap().update(|adapter| adapter.busy_scans = times);
+        let ble = ble();
+        busy(2);
+        let mut sightings = ble.scan().await.unwrap();
+        let seen = within("hearing", sightings.recv()).await.unwrap();
+        // The scan is stopped for the connection, and goes on after it.
+        busy(2);
+        let link = ble.connect(&seen.peripheral, PATIENCE).await.unwrap();
+        within("hearing", sightings.recv()).await.unwrap();
+        link.disconnect().await;
+        assert_eq!(radio.adapter("hci0").unwrap().config().busy_scans, 0);
+        radio.stop().await;
+    }
+
+    async fn a_radio_that_connects_says_that_it_does_not_hear() {
+        let radio = radio(quick(), &[Echo::new(1)]).await;
+        radio.devices()[0].set_faults(DeviceFaults { connect_hangs: true, ..DeviceFaults::default() });
+        let ble = ble();
+        let mut state = ble.state();
+        assert!(!state.borrow().hears);
+        let mut sightings = ble.scan().await.unwrap();
+        let seen = within("hearing", sightings.recv()).await.unwrap();
+        assert!(state.borrow().hears);
+        let attempt = async { ble.connect(&seen.peripheral, Duration::from_secs(2)).await.err() };
+        let (failed, ()) = tokio::join!(attempt, async {
+            within("deafness", state.wait_for(|state| !state.hears)).await.unwrap();
+            within("hearing", state.wait_for(|state| state.hears)).await.unwrap();
+        });
+        assert!(failed.is_some());
+        radio.adapter("hci0").unwrap().update(|adapter| adapter.powered = false);
+        let off = |state: &RadioState| state.trouble == Some(LinkError::AdapterOff) && !state.hears;
+        within("the news", state.wait_for(off)).await.unwrap();
+        radio.adapter("hci0").unwrap().update(|adapter| adapter.powered = true);
+        find(&ble, "PROV_01").await;
+        assert_eq!(state.borrow().trouble, None);
         radio.stop().await;
     }
 

@@ -533,3 +533,25 @@ async fn values_for_a_template_stay_with_the_devices_that_they_were_given_for_an
     );
     screen.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_devices_of_one_name_have_two_labels_two_rows_and_two_jobs() {
+    let site = Site::open("[[device]]\ncount = 2\nname = \"TWIN\"\nserial = \"D{n}\"").await;
+    let mut screen = Screen::signed_in(&site).await;
+    let view = screen.until("both", |view| view.nearby.len() == 2).await;
+    assert!(
+        view.nearby
+            .iter()
+            .all(|device| device.namesake && device.job.is_none())
+    );
+    screen.commission_all(&site, PASSPHRASE).await;
+    let view = screen.until("done", |view| view.progress.done == 2).await;
+    let mut serials: Vec<_> = view.jobs.iter().filter_map(|job| job.serial.clone()).collect();
+    serials.sort();
+    assert_eq!(serials, ["D1", "D2"]);
+    assert_ne!(view.jobs[0].peripheral, view.jobs[1].peripheral);
+    for serial in serials {
+        assert_eq!(site.missing(&serial), [""; 0]);
+    }
+    screen.close().await;
+}

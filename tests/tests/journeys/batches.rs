@@ -57,3 +57,43 @@ async fn unusable(site: &Site, code: &str) {
         "{error}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_batch_whose_adapter_goes_off_on_the_way_goes_on_by_itself_when_it_is_back() {
+    let mut site = Site::open("[[device]]\ncount = 3\nserial = \"D{n}\"").await;
+    let adapter = site.sandbox.radio().adapter("hci0").unwrap().clone();
+    let paper = site.paper(&site.labels(&[]));
+    let mut running = site.start(&["commission", "--labels", &paper, "--links", "1"]);
+    running.close_input();
+    // The lid is closed while one device is in work and two wait for its link.
+    running.until_stage("identifying").await;
+    adapter.update(|now| now.powered = false);
+    let paused = running
+        .until(|line| line["type"] == "radio" && line["paused"] == true)
+        .await;
+    assert_eq!(paused["failure"]["code"], "adapter-off");
+    adapter.update(|now| now.powered = true);
+    running
+        .until(|line| line["type"] == "radio" && line["paused"] == false)
+        .await;
+    let run = running.end().await.exits(0);
+    assert_eq!(run.last("summary")["done"], 3);
+    for device in site.status().devices {
+        assert_eq!(site.missing(device.serial.as_str()), [""; 0]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_does_not_blink_over_the_head_of_the_program_that_works_on_it() {
+    let site = Site::open("[[device]]\nserial = \"A\"").await;
+    let labels = site.labels(&["A"]);
+    let name = labels[0]["name"].as_str().unwrap();
+    let paper = site.paper(&labels);
+    let mut running = site.start(&["commission", "--labels", &paper]);
+    running.close_input();
+    running.until_stage("proving").await;
+    let refused = site.run(&["identify", name]).await.exits(7);
+    assert_eq!(refused.last("error")["code"], "in-use");
+    let run = running.end().await.exits(0);
+    assert!(run.events("retrying").is_empty(), "{}", run.stdout);
+}

@@ -79,7 +79,7 @@ describe('the list of devices', () => {
   it('is explained by cause when it is empty', async () => {
     const app = await open(view());
     expect(screen.getByText(LANGUAGES.en.empty.reach)).toBeTruthy();
-    const off = { listening: false, trouble: failure('adapter-off'), adapters: [] };
+    const off = { listening: false, trouble: failure('adapter-off'), paused: false, adapters: [] };
     await app.show(view({ bluetooth: off }));
     expect(screen.getAllByText('Bluetooth is off.').length).toBeGreaterThan(0);
     await app.show(view({ bluetooth: { ...off, trouble: null } }));

@@ -104,6 +104,7 @@ export type SignInCode = (typeof SIGN_IN_CODES)[number];
 export const NOTICE_CODES = [
   'blinked',
   'busy',
+  'device-in-work',
   'entropy',
   'home',
   'in-use',

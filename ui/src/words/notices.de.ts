@@ -10,6 +10,10 @@ export const notices: Record<NoticeCode, Said> = {
     'Für die jetzige Organisation sind Geräte in Arbeit.',
     'Warten Sie, bis sie fertig sind, oder brechen Sie sie ab; wechseln Sie dann die Organisation.',
   ),
+  'device-in-work': say(
+    'An diesem Gerät wird gerade gearbeitet, und es hat nur eine Verbindung.',
+    'Warten Sie, bis der Auftrag beendet ist, oder suchen Sie das Gerät nach seinem Signal.',
+  ),
   entropy: say('Dieser Rechner liefert keine sicheren Zufallszahlen.', 'Starten Sie ihn neu.'),
   home: say(
     'Der Ordner von Fieldkey lässt sich nicht benutzen.',

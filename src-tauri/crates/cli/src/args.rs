@@ -71,13 +71,13 @@ pub(crate) enum Command {
     },
     /// Say what a device can do, without changing anything on it.
     Inspect {
-        /// The device's advertised name.
+        /// The device's advertised name; where several have it, the identifier that fieldkey scan shows.
         #[arg(value_parser = name)]
         device: String,
     },
     /// Let a device blink, to see which one it is.
     Identify {
-        /// The device's advertised name.
+        /// The device's advertised name; where several have it, the identifier that fieldkey scan shows.
         #[arg(value_parser = name)]
         device: String,
         /// Read the text of its label (QR code or proof of possession) from standard input instead of asking.

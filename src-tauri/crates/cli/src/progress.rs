@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use commission::flow::{JobId, Stage};
-use engine::failure::Remedy;
+use engine::failure::{Failure, Remedy};
 use engine::view::{Happening, JobState, JobView, QuestionView, View, What};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -19,6 +19,8 @@ pub(crate) struct Progress {
     /// A prompt says what is asked.
     prompted: bool,
     told: BTreeMap<JobId, usize>,
+    /// Whether it was told that jobs rest.
+    paused: bool,
     bars: BTreeMap<JobId, ProgressBar>,
 }
 
@@ -32,6 +34,12 @@ struct HappeningLine<'a> {
     happening: &'a Happening,
 }
 
+#[derive(Serialize)]
+struct RadioLine<'a> {
+    paused: bool,
+    failure: Option<&'a Failure>,
+}
+
 /// Stages that a bar runs through.
 const STAGES: u64 = 9;
 
@@ -42,12 +50,14 @@ impl Progress {
             output,
             prompted,
             told: BTreeMap::new(),
+            paused: false,
             bars: BTreeMap::new(),
         }
     }
 
     /// Tells what is new.
     pub(crate) fn show(&mut self, view: &View) {
+        self.pause(view);
         let mut news = Vec::new();
         for job in &view.jobs {
             let told = self.told.entry(job.id).or_default();
@@ -62,14 +72,32 @@ impl Progress {
         // One view may bring news of several jobs, which is told in the order of time, not of the jobs.
         news.sort_by_key(|(_, happening)| happening.at_ms);
         for (job, happening) in news {
-            self.tell(job, happening);
+            self.tell(job, &called(job, &view.jobs), happening);
         }
         for job in &view.jobs {
-            self.draw(job);
+            self.draw(job, &called(job, &view.jobs));
         }
     }
 
-    fn tell(&mut self, job: &JobView, happening: &Happening) {
+    fn pause(&mut self, view: &View) {
+        if self.paused == view.paused {
+            return;
+        }
+        self.paused = view.paused;
+        let failure = view.radio_trouble.as_ref().filter(|_| view.paused);
+        let paused = view.paused;
+        self.output.line("radio", &RadioLine { paused, failure });
+        self.output.say(match failure {
+            Some(failure) => format!(
+                "Paused: {} {} Work goes on by itself then; Ctrl-C stops it.",
+                failure.what, failure.now
+            ),
+            None if paused => "Paused until Bluetooth is back.".to_owned(),
+            None => "Bluetooth is back, work goes on.".to_owned(),
+        });
+    }
+
+    fn tell(&mut self, job: &JobView, name: &str, happening: &Happening) {
         self.output.line(
             "happening",
             &HappeningLine {
@@ -82,14 +110,13 @@ impl Progress {
         if self.prompted && matches!(happening.what, What::Asked { .. }) {
             return;
         }
-        if let Some(words) = words::happening(&job.name, &happening.what) {
+        if let Some(words) = words::happening(name, &happening.what) {
             let seconds = Duration::from_millis(happening.at_ms).as_secs_f64();
-            self.output
-                .say(format!("{seconds:>7.2} s  {:<14} {words}", job.name));
+            self.output.say(format!("{seconds:>7.2} s  {name:<14} {words}"));
         }
     }
 
-    fn draw(&mut self, job: &JobView) {
+    fn draw(&mut self, job: &JobView, name: &str) {
         if self.output.is_json() {
             return;
         }
@@ -100,7 +127,7 @@ impl Progress {
             {
                 bar.set_style(style.progress_chars("━╸ "));
             }
-            bar.set_prefix(harmless(&job.name));
+            bar.set_prefix(harmless(name));
             bar
         });
         let stage = job.stages.last().map(|last| last.stage);
@@ -141,6 +168,21 @@ impl Progress {
         } else {
             Ok(())
         }
+    }
+}
+
+/// What a person tells a job by: its device's name, and its serial or what the radio calls it where others share that.
+fn called(job: &JobView, all: &[JobView]) -> String {
+    let shared = all
+        .iter()
+        .any(|other| other.id != job.id && other.name == job.name);
+    let own = job
+        .serial
+        .as_deref()
+        .or_else(|| job.peripheral.as_ref().map(|id| id.0.as_str()));
+    match own.filter(|_| shared) {
+        Some(own) => format!("{} ({own})", job.name),
+        None => job.name.clone(),
     }
 }
 
@@ -366,6 +408,18 @@ mod tests {
         }
         job.state = JobState::Failed;
         job
+    }
+
+    #[test]
+    fn jobs_whose_devices_share_a_name_are_told_apart() {
+        let twin = |number, serial: Option<&str>| {
+            let id = JobId(Uuid::from_u128(number));
+            JobView::new(id, "TWIN".into(), serial.map(str::to_owned))
+        };
+        let all = [twin(1, Some("A")), twin(2, Some("B")), twin(3, None)];
+        let names: Vec<String> = all.iter().map(|job| called(job, &all)).collect();
+        assert_eq!(names, ["TWIN (A)", "TWIN (B)", "TWIN"]);
+        assert_eq!(called(&all[0], &all[..1]), "TWIN");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The devices around: sightings reduced to one row a device, with a steady signal and an age of our own.
 //!
 //! Stacks list ghosts (everything they remember) and drop nothing; so the age counts from the last advertisement
-//! that was really heard, and a device goes when it has been silent for [`FORGET_AFTER`].
+//! that was really heard, and a device goes when it has been silent for [`FORGET_AFTER`]. While the radio pauses to connect,
+//! nothing is silent.
 
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
@@ -9,6 +10,7 @@ use alloc::vec::Vec;
 use core::time::Duration;
 
 use crate::device::{DialectKind, Sighting};
+use crate::finding::Hearing;
 use crate::gatt::PeripheralId;
 use crate::text;
 use crate::time::Moment;
@@ -33,6 +35,8 @@ pub struct Nearby {
     pub dialect: DialectKind,
     /// When it was heard last.
     pub heard: Moment,
+    /// The same on the clock of hearing.
+    last: Duration,
     signals: VecDeque<i16>,
 }
 
@@ -43,11 +47,6 @@ impl Nearby {
         sorted.sort_unstable();
         sorted.get(sorted.len() / 2).copied().unwrap_or(i16::MIN)
     }
-
-    /// Whether it has been silent for so long that it may be gone.
-    pub fn is_fading(&self, now: Moment) -> bool {
-        now.since(self.heard) >= FADE_AFTER
-    }
 }
 
 /// All devices around that can be commissioned.
@@ -55,6 +54,8 @@ impl Nearby {
 pub struct Surroundings {
     recognise: fn(&Sighting) -> Option<DialectKind>,
     devices: BTreeMap<PeripheralId, Nearby>,
+    /// Runs on while nobody listens, so that what is not heard for whatever reason leaves the list.
+    hearing: Hearing,
 }
 
 impl Surroundings {
@@ -63,7 +64,18 @@ impl Surroundings {
         Self {
             recognise,
             devices: BTreeMap::new(),
+            hearing: Hearing::from(Moment::default()),
         }
+    }
+
+    /// Whether the radio pauses from this moment on, to go on listening by itself.
+    pub fn set_pausing(&mut self, pauses: bool, now: Moment) {
+        self.hearing.set(!pauses, now);
+    }
+
+    /// Whether a device has been silent for so long that it may be gone.
+    pub fn is_fading(&self, device: &Nearby, now: Moment) -> bool {
+        self.hearing.total(now).saturating_sub(device.last) >= FADE_AFTER
     }
 
     /// Takes an advertisement in. One without a signal is a memory of the stack, not a device.
@@ -85,12 +97,14 @@ impl Surroundings {
                 name: None,
                 dialect,
                 heard: sighting.at,
+                last: Duration::ZERO,
                 signals: VecDeque::with_capacity(SIGNAL_WINDOW),
             });
         if let Some(name) = &sighting.name {
             device.name = Some(text::shown(name, NAME_SHOWN));
         }
         device.heard = device.heard.max(sighting.at);
+        device.last = device.last.max(self.hearing.total(sighting.at));
         if device.signals.len() == SIGNAL_WINDOW {
             device.signals.pop_front();
         }
@@ -99,16 +113,22 @@ impl Surroundings {
 
     /// Forgets what has been silent for too long.
     pub fn handle_timeout(&mut self, now: Moment) {
+        let heard = self.hearing.total(now);
         self.devices
-            .retain(|_, device| now.since(device.heard) < FORGET_AFTER);
+            .retain(|_, device| heard.saturating_sub(device.last) < FORGET_AFTER);
     }
 
-    /// When [`Surroundings::handle_timeout`] wants to be called.
-    pub fn poll_timeout(&self) -> Option<Moment> {
-        self.devices
-            .values()
-            .map(|device| device.heard + FORGET_AFTER)
-            .min()
+    /// When [`Surroundings::handle_timeout`] wants to be called, or the next device fades.
+    pub fn poll_timeout(&self, now: Moment) -> Option<Moment> {
+        let heard = self.hearing.total(now);
+        let due = self.devices.values().flat_map(|device| {
+            [
+                device.last.saturating_add(FADE_AFTER),
+                device.last.saturating_add(FORGET_AFTER),
+            ]
+        });
+        let next = due.filter(|at| *at > heard).min()?;
+        self.hearing.reaches(next)
     }
 
     /// All devices, by the radio's name for them, so that rows keep their order.
@@ -211,9 +231,25 @@ mod tests {
         around.hear(&sighting("a", None, Some(-50), 0));
         let at = |second| Moment::new(Duration::from_secs(second));
         around.handle_timeout(at(29));
-        assert!(around.devices().all(|device| device.is_fading(at(29))));
-        assert_eq!(around.poll_timeout(), Some(at(30)));
+        assert!(around.devices().all(|device| around.is_fading(device, at(29))));
+        assert_eq!(around.poll_timeout(at(0)), Some(at(10)));
+        assert_eq!(around.poll_timeout(at(29)), Some(at(30)));
         around.handle_timeout(at(30));
+        assert_eq!(around.devices().count(), 0);
+    }
+
+    #[test]
+    fn a_device_does_not_fade_while_the_radio_connects() {
+        let mut around = surroundings();
+        around.hear(&sighting("a", None, Some(-50), 0));
+        let at = |second| Moment::new(Duration::from_secs(second));
+        around.set_pausing(true, at(5));
+        around.handle_timeout(at(60));
+        assert!(around.devices().all(|device| !around.is_fading(device, at(60))));
+        assert_eq!(around.poll_timeout(at(60)), None);
+        around.set_pausing(false, at(60));
+        assert_eq!(around.poll_timeout(at(60)), Some(at(65)));
+        around.handle_timeout(at(85));
         assert_eq!(around.devices().count(), 0);
     }
 }

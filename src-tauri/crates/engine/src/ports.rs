@@ -22,7 +22,7 @@ use commission::secret::Token;
 use commission::time::{Moment, UnixTime};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use url::Url;
 
 /// A Bluetooth adapter of this machine.
@@ -37,9 +37,33 @@ pub struct Adapter {
     pub powered: bool,
 }
 
+/// What the radio is able to at this moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RadioState {
+    /// Whether a scan that somebody asked for hears: it pauses while the radio connects.
+    pub hears: bool,
+    /// Why there are neither scans nor links, where the system has said so: [`LinkError::AdapterOff`],
+    /// [`LinkError::NoAdapter`] or [`LinkError::NoService`].
+    pub trouble: Option<LinkError>,
+}
+
+impl Default for RadioState {
+    fn default() -> Self {
+        Self {
+            hears: true,
+            trouble: None,
+        }
+    }
+}
+
 /// Bluetooth LE, as a central.
 #[async_trait]
 pub trait Radio: Send + Sync {
+    /// What it is able to, told anew each time that changes. A radio that says nothing hears whenever it scans.
+    fn state(&self) -> watch::Receiver<RadioState> {
+        watch::Sender::new(RadioState::default()).subscribe()
+    }
+
     /// The adapters of this machine.
     ///
     /// # Errors
@@ -505,7 +529,8 @@ pub trait Journal: Send + Sync {
     /// [`JournalError`].
     async fn ends(&self) -> Result<Vec<JournalEntry>, JournalError>;
 
-    /// What devices showed of themselves in all jobs, oldest first: that they proved possession, and who they are.
+    /// Which devices all jobs worked on and what those showed of themselves, oldest first: that a job began or turned to
+    /// another device, that possession was proved, and who the device is.
     ///
     /// # Errors
     /// [`JournalError`].

@@ -4,10 +4,16 @@ use std::collections::BTreeMap;
 
 use commission::claim::Purpose;
 use commission::device::Serial;
+use commission::fault::Fault;
 use commission::flow::{Answer, JobId, QuestionId};
 use commission::gatt::PeripheralId;
+use commission::label::Label;
 use commission::network::Network;
 use commission::secret::Pop;
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use crate::system::EntropyError;
 
 /// Which device is meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +45,31 @@ pub struct Order {
     pub parameters: BTreeMap<String, String>,
 }
 
+/// A device to let blink.
+#[derive(Debug)]
+pub struct Blink {
+    /// Which, as the list shows it.
+    pub peripheral: PeripheralId,
+    /// Its label, without which most devices do nothing.
+    pub label: Option<Label>,
+    /// Told how it went; whoever has dropped the other end does not want to know.
+    pub reply: oneshot::Sender<Result<(), BlinkError>>,
+}
+
+/// Why a device did not blink.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum BlinkError {
+    /// A job has its one link.
+    #[error("a job works on this device, which has one link only")]
+    InWork,
+    /// As the device or the radio said.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// There are no random numbers for a session.
+    #[error(transparent)]
+    Entropy(#[from] EntropyError),
+}
+
 /// A request.
 #[derive(Debug)]
 pub enum Request {
@@ -48,6 +79,8 @@ pub enum Request {
     StopListening,
     /// Commission a device, under an id that the caller makes.
     Commission(JobId, Box<Order>),
+    /// Let a device blink that no job works on.
+    Blink(Box<Blink>),
     /// Finish what an earlier run left: settle with the cloud, undo, or both.
     Resume(JobId),
     /// Only undo what an earlier run left. Needs no device.

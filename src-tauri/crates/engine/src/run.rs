@@ -4,8 +4,11 @@
 //! what commissioning does next. What a result is worth when it comes too late is decided by generation: each link
 //! has a number, and what belongs to an earlier link is dropped.
 
+mod acquaintances;
 mod acting;
+mod blinking;
 mod listening;
+mod radio;
 mod resuming;
 mod showing;
 
@@ -13,13 +16,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use commission::device::Sighting;
+use commission::device::{Serial, Sighting};
 use commission::dialect;
 use commission::fault::Fault;
 use commission::finding::{Finder, Wanted};
-use commission::flow::{Batch, CallId, Dialects, Ended, Input, Job, JobId, Namesake, Plan};
+use commission::flow::{Answer, Batch, CallId, Dialects, Ended, Input, Job, JobId, Namesake, Plan};
 use commission::gatt::{GattTable, LinkError, PeripheralId};
-use commission::nearby::{FADE_AFTER, Nearby, Surroundings};
+use commission::nearby::{Nearby, Surroundings};
 use commission::organisation::OrganisationId;
 use commission::policy::{Least, Limits, Policy};
 use commission::secret::Entropy;
@@ -28,15 +31,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::timeout;
 
+use self::acquaintances::{Acquaintances, Looks};
+use self::blinking::Blinked;
+use self::radio::Reception;
 use self::resuming::{Recall, Recalled, Take};
 use crate::ports::{Clock, Cloud, Journal, JournalError, Link, Radio};
 use crate::request::{Order, Request, Target};
 use crate::settings::{Maker, Work};
 use crate::view::View;
 
-/// How long an order waits for its device to be heard.
+/// How long an order's device is listened for; time in which the radio could not hear does not count.
 const FIND: Duration = Duration::from_secs(30);
-/// How long another device of the same name is listened for: devices advertise at least every second or so.
+/// How long another device of the same name is listened for, in the same way: devices advertise at least every second or so.
 const FIND_ANOTHER: Duration = Duration::from_secs(3);
 /// The view is published at most this often, however much happens: about sixty times a second.
 const PUBLISH_PACE: Duration = Duration::from_millis(16);
@@ -140,6 +146,8 @@ enum Wake {
     Deaf(u64, Option<LinkError>),
     /// What the journal says of the jobs that are to be taken up.
     Recalled(Result<Recalled, JournalError>),
+    /// The serials that the journal has of devices.
+    Met(BTreeMap<PeripheralId, Serial>),
 }
 
 /// A job's link, with the number of the attempt that made it.
@@ -161,10 +169,20 @@ struct Driver {
     /// The devices that those jobs hold meanwhile, and that only another such job may take over.
     wrong_ones: BTreeMap<JobId, PeripheralId>,
     orders: BTreeMap<JobId, Order>,
+    /// By what each job that has begun looks for its device.
+    looks: BTreeMap<JobId, Looks>,
     around: Surroundings,
+    acquaintances: Acquaintances,
+    /// Whether the journal has told whom it met: before, nobody is tried by name.
+    met: bool,
     /// Devices that a job works on, so that no other order gets them.
     taken: BTreeMap<JobId, PeripheralId>,
     links: BTreeMap<JobId, Held>,
+    /// Devices that are blinking.
+    blinking: BTreeSet<PeripheralId>,
+    blinks: JoinSet<Blinked>,
+    /// Stops them.
+    stop: watch::Sender<bool>,
     /// Orders to the stack to give links back, until it has them.
     goodbyes: JoinSet<()>,
     /// How many links are being given back.
@@ -176,6 +194,7 @@ struct Driver {
     /// Jobs that an earlier run left and that are to be taken up.
     recall: Recall,
     ending: bool,
+    reception: Reception,
     wanted_listening: bool,
     ears: Option<(u64, JoinHandle<()>)>,
     /// After trouble: when to listen again.
@@ -197,15 +216,22 @@ impl Driver {
             searches: BTreeMap::new(),
             wrong_ones: BTreeMap::new(),
             orders: BTreeMap::new(),
+            looks: BTreeMap::new(),
             around: Surroundings::new(dialect::recognise),
+            acquaintances: Acquaintances::default(),
+            met: false,
             taken: BTreeMap::new(),
             links: BTreeMap::new(),
+            blinking: BTreeSet::new(),
+            blinks: JoinSet::new(),
+            stop: watch::Sender::new(false),
             goodbyes: JoinSet::new(),
             parting: watch::Sender::new(0),
             generation: 0,
             runs: BTreeMap::new(),
             recall: Recall::default(),
             ending: false,
+            reception: Reception::new(parts.radio.state(), parts.clock.now()),
             wanted_listening: false,
             ears: None,
             listen_at: None,
@@ -221,6 +247,7 @@ impl Driver {
     async fn run(mut self, mut requests: mpsc::UnboundedReceiver<Request>, ended: oneshot::Receiver<()>) {
         let clock = Arc::clone(&self.parts.clock);
         let mut asked = true;
+        self.look_at_journal();
         tokio::pin!(ended);
         while asked || !self.is_quiet() {
             let timeout = self.next_timeout();
@@ -236,6 +263,12 @@ impl Driver {
                 },
                 Some(wake) = self.woken.recv() => self.wake(wake),
                 Some(_) = self.goodbyes.join_next() => {}
+                Some(blinked) = self.blinks.join_next() => match blinked {
+                    Ok(blinked) => self.blinked(blinked),
+                    Err(error) => tracing::error!(%error, "a blink did not end well"),
+                },
+                // An error means that this radio says nothing of itself.
+                Ok(()) = self.reception.state.changed() => {}
                 () = async {
                     match timeout {
                         Some(moment) => clock.sleep_until(moment).await,
@@ -256,8 +289,14 @@ impl Driver {
                 self.say_goodbye(link.into());
             }
         }
-        let (radio, goodbyes) = (Arc::clone(&self.parts.radio), &mut self.goodbyes);
+        self.stop.send_replace(true);
+        let (radio, goodbyes, blinks) = (
+            Arc::clone(&self.parts.radio),
+            &mut self.goodbyes,
+            &mut self.blinks,
+        );
         let goodbyes = async {
+            while blinks.join_next().await.is_some() {}
             radio.settle().await;
             while goodbyes.join_next().await.is_some() {}
         };
@@ -269,6 +308,7 @@ impl Driver {
     /// Nothing more is begun, and what runs is stopped.
     fn end(&mut self) {
         self.ending = true;
+        self.stop.send_replace(true);
         self.take(Request::CancelAll);
     }
 
@@ -279,13 +319,12 @@ impl Driver {
 
     fn next_timeout(&self) -> Option<Moment> {
         let now = self.parts.clock.now();
-        let fades = |device: &Nearby| Some(device.heard + FADE_AFTER).filter(|at| *at > now);
         [
             self.batch.poll_timeout(),
             self.finder.poll_timeout(),
             self.twins.poll_timeout(),
-            self.around.poll_timeout(),
-            self.around.devices().filter_map(fades).min(),
+            self.around.poll_timeout(now),
+            self.look_at(),
             self.publish_at,
             self.listen_at,
         ]
@@ -294,14 +333,34 @@ impl Driver {
         .min()
     }
 
+    /// Reads whom the journal has met.
+    fn look_at_journal(&self) {
+        let (journal, wakes) = (Arc::clone(&self.parts.journal), self.wakes.clone());
+        tokio::spawn(async move {
+            let met = acquaintances::met(journal.as_ref()).await;
+            let met = met.unwrap_or_else(|error| {
+                tracing::warn!(%error, "the journal does not say whom it met");
+                BTreeMap::new()
+            });
+            let _ = wakes.send(Wake::Met(met));
+        });
+    }
+
     fn take(&mut self, request: Request) {
+        self.look();
         match request {
             Request::Listen => self.wanted_listening = true,
             Request::StopListening => self.wanted_listening = false,
             Request::Commission(job, order) => self.order(job, *order),
             Request::Resume(job) => self.take_up(job, Take::On),
             Request::Undo(job) => self.take_up(job, Take::Back),
-            Request::Answer(job, question, answer) => self.feed(job, Input::Answer(question, answer)),
+            Request::Blink(blink) => self.blink(*blink),
+            Request::Answer(job, question, answer) => {
+                if let (Answer::Pop { pop, .. }, Some(looks)) = (&answer, self.looks.get_mut(&job)) {
+                    looks.pop = Some(pop.clone());
+                }
+                self.feed(job, Input::Answer(question, answer));
+            }
             Request::Cancel(job) => self.cancel(job),
             Request::CancelAll => {
                 let open: Vec<JobId> = self
@@ -341,7 +400,7 @@ impl Driver {
             self.show_not_begun(job, &Fault::SignedOut, true);
             return;
         }
-        self.finder.add(job, wanted, self.parts.clock.now() + FIND);
+        self.finder.add(job, wanted, FIND, self.parts.clock.now());
         self.orders.insert(job, order);
         // What the radio says now is worth more than what it said last.
         self.listen_at = None;
@@ -377,7 +436,14 @@ impl Driver {
         self.batch.handle(job, input, now, self.parts.entropy.as_mut());
     }
 
+    /// Devices that a job has, or that blink.
+    fn in_hand(&self) -> BTreeSet<PeripheralId> {
+        let held = self.taken.values().chain(self.wrong_ones.values());
+        held.chain(&self.blinking).cloned().collect()
+    }
+
     fn wake(&mut self, wake: Wake) {
+        self.look();
         match wake {
             Wake::Input(job, run, input) => {
                 if self.runs.get(&job) == Some(&run) {
@@ -391,6 +457,9 @@ impl Driver {
                     .get(&job)
                     .is_some_and(|held| held.generation == generation)
                 {
+                    if let Input::Ended(_, Ended::NotLinked(error) | Ended::Gatt(Err(error))) = &input {
+                        self.rest(error);
+                    }
                     self.feed(job, input);
                 }
             }
@@ -400,30 +469,40 @@ impl Driver {
             }
             Wake::Hearing(generation) => {
                 if self.listens_as(generation) {
+                    self.works();
                     self.show_listening(true, None);
                 }
             }
             Wake::Deaf(generation, trouble) => {
                 if self.listens_as(generation) {
-                    self.ears = None;
-                    self.listen_at = Some(self.parts.clock.now() + LISTEN_AGAIN);
-                    self.show_deaf(trouble.as_ref());
+                    self.went_deaf(trouble);
                 }
             }
             Wake::Recalled(recalled) => self.recalled(recalled),
+            Wake::Met(serials) => {
+                self.acquaintances.remember(serials);
+                self.met = true;
+            }
         }
     }
 
     /// Lets time pass, hands devices to orders, does what the flow wants, and shows what became known.
     fn settle(&mut self) {
+        self.look();
         let now = self.parts.clock.now();
         self.around.handle_timeout(now);
         self.show_nearby();
         self.recall_when_due();
-        let held = self.taken.values().chain(self.wrong_ones.values());
-        let taken: BTreeSet<PeripheralId> = held.cloned().collect();
-        for (job, device) in self.finder.settle(&self.around, &taken) {
-            self.begin(job, &device);
+        if self.met {
+            let taken = self.in_hand();
+            let (orders, known) = (&self.orders, &self.acquaintances);
+            let other = |job: &JobId, device: &PeripheralId| {
+                let serial = orders.get(job).and_then(|order| order.serial.as_ref());
+                known.is_other(device, serial)
+            };
+            for (job, device) in self.finder.settle(&self.around, &taken, other) {
+                self.begin(job, &device);
+            }
         }
         for job in self.finder.handle_timeout(now) {
             self.orders.remove(&job);
@@ -443,13 +522,20 @@ impl Driver {
 
     /// Hands other devices of the same name to the jobs that look for one; two that hold each other's device swap.
     fn settle_twins(&mut self, now: Moment) {
-        let taken: BTreeSet<PeripheralId> = self.taken.values().cloned().collect();
-        for (job, device) in self.twins.settle(&self.around, &taken) {
+        let held = self.taken.values().chain(&self.blinking);
+        let taken: BTreeSet<PeripheralId> = held.cloned().collect();
+        let (looks, known, attempts) = (&self.looks, &self.acquaintances, self.parts.limits.pop_attempts);
+        let spared = |job: &JobId, device: &PeripheralId| {
+            looks
+                .get(job)
+                .is_some_and(|looks| known.spares(device, looks, attempts))
+        };
+        for (job, device) in self.twins.settle(&self.around, &taken, spared) {
             self.wrong_ones.remove(&job);
             self.taken.insert(job, device.peripheral.clone());
             let found = Namesake {
+                wrong_pops: self.acquaintances.wrong(&device.peripheral),
                 peripheral: device.peripheral,
-                wrong_pops: 0,
             };
             self.found_twin(job, Some(found));
         }
@@ -472,15 +558,24 @@ impl Driver {
             return;
         };
         self.taken.insert(job, device.peripheral.clone());
+        // What it has refused already it would refuse again, and count: the person is asked instead.
+        let refused = self
+            .acquaintances
+            .has_refused(&device.peripheral, order.pop.as_ref());
+        let looks = Looks {
+            serial: order.serial.clone(),
+            pop: order.pop.filter(|_| !refused),
+        };
+        self.looks.insert(job, looks.clone());
         let plan = Plan {
             job,
             organisation: self.parts.organisation.clone(),
             peripheral: device.peripheral.clone(),
             name: device.name.clone().unwrap_or_else(|| device.peripheral.0.clone()),
             dialect: device.dialect,
-            serial: order.serial,
-            pop: order.pop,
-            wrong_pops: 0,
+            serial: looks.serial,
+            pop: looks.pop,
+            wrong_pops: self.acquaintances.wrong(&device.peripheral),
             least: Least::default(),
             username: order.username,
             network: order.network,

@@ -49,21 +49,27 @@ pub async fn talk(
     }
 }
 
-/// Lets a device blink. It does so only inside a session, so its label is needed where it has one.
+/// Lets a device blink, unless `stop` comes first. It does so only inside a session, so its label is needed where it has
+/// one. The link is given back in any case.
 ///
 /// # Errors
-/// [`Fault::BlinkUnsupported`] where it cannot; else why there was no session.
+/// [`Fault::BlinkUnsupported`] where it cannot; [`Fault::Cancelled`] where it was stopped; else why there was no session.
 pub async fn blink(
     radio: &dyn Radio,
-    peripheral: &PeripheralId,
-    kind: DialectKind,
+    device: (&PeripheralId, DialectKind),
     label: Option<Label>,
     clock: &dyn Clock,
     entropy: &mut (dyn Entropy + Send),
+    stop: impl Future<Output = ()>,
 ) -> Result<(), Fault> {
-    let link = radio.connect(peripheral, CONNECT).await.map_err(Fault::Link)?;
+    let (peripheral, kind) = device;
+    tokio::pin!(stop);
+    let link = tokio::select! {
+        link = radio.connect(peripheral, CONNECT) => link.map_err(Fault::Link)?,
+        () = &mut stop => return Err(Fault::Cancelled(None)),
+    };
     let mut client = dialect::client(kind, link.table(), &Limits::default());
-    let blinked = async {
+    let blinks = async {
         let described = talk(link.as_ref(), client.as_mut(), Command::Describe, clock, entropy).await?;
         if !matches!(described, Report::Described(can) if can.blink) {
             return Err(Fault::BlinkUnsupported);
@@ -79,7 +85,10 @@ pub async fn blink(
         talk(link.as_ref(), client.as_mut(), Command::Blink, clock, entropy).await?;
         Ok(())
     };
-    let blinked = blinked.await;
+    let blinked = tokio::select! {
+        blinked = blinks => blinked,
+        () = stop => Err(Fault::Cancelled(None)),
+    };
     link.disconnect().await;
     blinked
 }

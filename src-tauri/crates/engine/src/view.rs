@@ -20,6 +20,8 @@ pub struct View {
     pub listening: bool,
     /// Why it does not, though it should.
     pub radio_trouble: Option<Failure>,
+    /// Whether jobs rest until that is over; they go on by themselves.
+    pub paused: bool,
     /// Devices around, in a stable order.
     pub nearby: Vec<NearbyView>,
     /// Jobs, in the order they were asked for.

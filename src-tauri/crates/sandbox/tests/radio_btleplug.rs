@@ -463,6 +463,21 @@ on_the_air! {
         radio.stop().await;
     }
 
+    async fn an_adapter_that_is_busy_with_the_last_scan_refuses_the_next_order_so_many_times() {
+        let radio = radio(quick(), &[Parrot::new(1)]).await;
+        let busy = |times| radio.adapter("hci0").unwrap().update(|c| c.busy_scans = times);
+        let adapter = adapter().await;
+        busy(1);
+        let refused = text(&adapter.start_scan(ScanFilter::default()).await.unwrap_err());
+        assert!(refused.contains("in progress"), "{refused}");
+        adapter.start_scan(ScanFilter::default()).await.unwrap();
+        busy(1);
+        let refused = text(&adapter.stop_scan().await.unwrap_err());
+        assert!(refused.contains("in progress"), "{refused}");
+        adapter.stop_scan().await.unwrap();
+        radio.stop().await;
+    }
+
     async fn a_machine_without_an_adapter_lists_none_until_one_is_plugged_in() {
         let mut config = quick();
         config.adapters[0].present = false;

@@ -15,6 +15,10 @@ listening: boolean,
  */
 trouble: Failure | null, 
 /**
+ * Whether jobs rest until that is over; they go on by themselves.
+ */
+paused: boolean, 
+/**
  * The adapters of this computer.
  */
 adapters: Array<AdapterView>, };

@@ -41,7 +41,7 @@ label: LabelState,
  */
 job: JobId | null, 
 /**
- * When the journal last has it done, by this name.
+ * When the journal last has it done, by what the radio calls it or by the serial that it proved.
  */
 doneAt: number | null, 
 /**
@@ -49,7 +49,7 @@ doneAt: number | null,
  */
 namesake: boolean, 
 /**
- * Its model, where the journal has met a device of this name; nothing on the air says it.
+ * Its model, where the journal has met it; nothing on the air says it.
  */
 model: string | null, 
 /**

@@ -2,6 +2,7 @@
 import type { DeviceChoice } from "./DeviceChoice";
 import type { JobId } from "./JobId";
 import type { JournalFilter } from "./JournalFilter";
+import type { LabelId } from "./LabelId";
 import type { NetworkChoice } from "./NetworkChoice";
 import type { PeripheralId } from "./PeripheralId";
 import type { Purpose } from "./Purpose";
@@ -60,9 +61,9 @@ file: string,
  */
 text: Typed, } | { "do": "forget-labels", 
 /**
- * The device's name; all where none.
+ * The label; all where none.
  */
-name: string | null, } | { "do": "commission", 
+label: LabelId | null, } | { "do": "commission", 
 /**
  * Which.
  */

@@ -11,6 +11,7 @@ use btleplug::api::{Central, CentralEvent, CentralState, ScanFilter};
 use btleplug::platform;
 use commission::device::Sighting;
 use commission::gatt::{LinkError, PeripheralId};
+use commission::time::Moment;
 use futures::future::select_all;
 use futures::stream::{Stream, StreamExt};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -20,7 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep, timeout};
 use super::fault::adapter_error;
 use super::hearing::Hearing;
 use super::link::{BleLink, Connected, connect, say_goodbye};
-use crate::ports::{Clock, Link};
+use crate::ports::{Clock, Link, RadioState};
 
 /// Sightings that wait for a listener; more are dropped, since the next one of a device says all again.
 const WAITING_SIGHTINGS: usize = 256;
@@ -28,6 +29,12 @@ const WAITING_SIGHTINGS: usize = 256;
 const RESTART: Duration = Duration::from_secs(60);
 /// Pause between looks whether the adapter is still there.
 const PULSE: Duration = Duration::from_secs(2);
+/// A look that comes so much later than the pause: the machine slept, and the scan with it.
+const SLEPT: Duration = Duration::from_secs(5);
+/// Pause before BlueZ is asked again to start or to stop a scan, where it is busy with the order before.
+const BUSY: Duration = Duration::from_millis(200);
+/// How often it is asked at most.
+const ASKED: usize = 25;
 
 /// How long a device that the stack forgot is listened for before it counts as out of reach: a little more than the
 /// longest advertising interval (Bluetooth Core 5.4, Vol 6, Part B, 4.4.2.2.1).
@@ -65,6 +72,7 @@ impl AdapterHandle {
         id: String,
         central: platform::Adapter,
         clock: Arc<dyn Clock>,
+        state: watch::Sender<RadioState>,
     ) -> Result<Self, LinkError> {
         // Opened before anything else and kept: dbus-daemon takes match rules for equal that differ in their path
         // alone and removes the newest of them, so the end of one connection's stream may silence another's. This
@@ -73,7 +81,9 @@ impl AdapterHandle {
         let (wishes, wished) = mpsc::channel(16);
         let task = AdapterTask {
             central: central.clone(),
+            felt: clock.now(),
             clock,
+            state,
             events,
             service_ends: service_ends().await,
             hearing: Hearing::default(),
@@ -100,7 +110,7 @@ impl AdapterHandle {
 
     /// Whether the task runs and the adapter is switched on.
     pub(super) async fn serves(&self) -> bool {
-        self.runs() && !matches!(self.central.adapter_state().await, Ok(CentralState::PoweredOff))
+        self.runs() && !is_off(&self.central).await
     }
 
     /// See [`crate::ports::Radio::scan`].
@@ -146,6 +156,9 @@ impl AdapterHandle {
 struct AdapterTask {
     central: platform::Adapter,
     clock: Arc<dyn Clock>,
+    state: watch::Sender<RadioState>,
+    /// When the pulse was felt last.
+    felt: Moment,
     events: Events,
     service_ends: Pin<Box<dyn Stream<Item = ()> + Send>>,
     hearing: Hearing,
@@ -172,7 +185,7 @@ impl AdapterTask {
                 // In this order: a crowd's advertisements must not keep a wish waiting, and a disconnect of the link
                 // before must be seen before the new link is.
                 biased;
-                Some(()) = self.service_ends.next() => self.all_over(),
+                Some(()) = self.service_ends.next() => self.all_over(LinkError::NoService),
                 Some(_) = self.discoveries.join_next() => {}
                 wish = wishes.recv() => match wish {
                     Some(wish) => self.wish(wish).await,
@@ -208,7 +221,7 @@ impl AdapterTask {
             | CentralEvent::ServicesAdvertisement { id, .. } => self.heard(id, None).await,
             CentralEvent::RssiUpdate { id, rssi } => self.heard(id, Some(rssi)).await,
             CentralEvent::DeviceDisconnected(id) => self.disconnected(&PeripheralId(id.to_string())).await,
-            CentralEvent::StateUpdate(CentralState::PoweredOff) => self.all_over(),
+            CentralEvent::StateUpdate(CentralState::PoweredOff) => self.all_over(LinkError::AdapterOff),
             CentralEvent::StateUpdate(_)
             | CentralEvent::DeviceConnected(_)
             | CentralEvent::DeviceServicesModified(_) => {}
@@ -231,36 +244,59 @@ impl AdapterTask {
     /// The event may be about the link before the present one, so the stack is asked.
     async fn disconnected(&mut self, id: &PeripheralId) {
         use btleplug::api::Peripheral as _;
-        let Some(ended) = self.links.get(id) else {
+        if !self.links.contains_key(id) {
             return;
-        };
+        }
         let connected = match self.hearing.find(&self.central, id).await {
             Ok(Some(peripheral)) => peripheral.is_connected().await.unwrap_or(false),
             Ok(None) | Err(_) => false,
         };
-        if !connected {
+        if connected {
+            return;
+        }
+        // Links end with their adapter, which is no fault of theirs: that is told first.
+        if is_off(&self.central).await {
+            self.all_over(LinkError::AdapterOff);
+        } else if let Some(ended) = self.links.get(id) {
             ended.send_replace(true);
         }
     }
 
     /// BlueZ tells of an adapter that is switched off, but not to btleplug of one that is pulled out.
     async fn feel_pulse(&mut self) {
+        let now = self.clock.now();
+        if now.since(self.felt) >= PULSE + SLEPT {
+            self.stop_scan().await;
+        }
+        self.felt = now;
         let linked = self.links.values().any(|ended| !*ended.borrow());
-        if (self.scanning || linked)
-            && matches!(self.central.adapter_state().await, Ok(CentralState::PoweredOff))
-        {
-            self.all_over();
+        if (self.scanning || linked) && is_off(&self.central).await {
+            self.all_over(LinkError::AdapterOff);
         }
     }
 
     /// The adapter is off or the Bluetooth service has ended: no link stands, and listeners learn it by the end of
     /// their stream.
-    fn all_over(&mut self) {
+    fn all_over(&mut self, trouble: LinkError) {
+        self.scanning = false;
+        // Whoever hears of a lost link knows by then why.
+        self.state.send_replace(RadioState {
+            hears: false,
+            trouble: Some(trouble),
+        });
         for ended in self.links.values() {
             ended.send_replace(true);
         }
         self.listeners.clear();
-        self.scanning = false;
+    }
+
+    fn set_scanning(&mut self, scans: bool) {
+        self.scanning = scans;
+        self.state.send_if_modified(|state| {
+            let changed = state.hears != scans;
+            state.hears = scans;
+            changed
+        });
     }
 
     async fn wish(&mut self, wish: Wish) {
@@ -388,23 +424,47 @@ impl AdapterTask {
             Ok(_) => {}
             Err(error) => return Err(adapter_error(&error)),
         }
-        self.central
-            .start_scan(ScanFilter::default())
-            .await
-            .map_err(|e| adapter_error(&e))?;
-        self.scanning = true;
+        discover(&self.central, Discovery::On).await?;
+        self.set_scanning(true);
         tracing::debug!("the adapter listens");
         Ok(())
     }
 
     async fn stop_scan(&mut self) {
-        if std::mem::take(&mut self.scanning)
-            && let Err(error) = self.central.stop_scan().await
-        {
+        if !self.scanning {
+            return;
+        }
+        self.set_scanning(false);
+        if let Err(error) = discover(&self.central, Discovery::Off).await {
             // It may have ended by itself; if not, connecting fails and is tried again.
             tracing::debug!(?error, "the scan did not stop");
         }
     }
+}
+
+async fn is_off(central: &platform::Adapter) -> bool {
+    matches!(central.adapter_state().await, Ok(CentralState::PoweredOff))
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Discovery {
+    On,
+    Off,
+}
+
+/// Starts or stops the stack's scan, and waits until it is through with the order before.
+async fn discover(central: &platform::Adapter, wanted: Discovery) -> Result<(), LinkError> {
+    for _ in 0..ASKED {
+        let asked = match wanted {
+            Discovery::On => central.start_scan(ScanFilter::default()).await,
+            Discovery::Off => central.stop_scan().await,
+        };
+        match asked.map_err(|error| adapter_error(&error)) {
+            Err(LinkError::InProgress) => sleep(BUSY).await,
+            answer => return answer,
+        }
+    }
+    Err(LinkError::InProgress)
 }
 
 /// The peripheral as the stack has it now. BlueZ forgets whom it has not heard for half a minute, and a device that
@@ -422,13 +482,10 @@ async fn reach(
         return Ok(peripheral);
     }
     // As for a scan that a person asked for: one that is off stays off.
-    if matches!(central.adapter_state().await, Ok(CentralState::PoweredOff)) {
+    if is_off(central).await {
         return Err(LinkError::AdapterOff);
     }
-    central
-        .start_scan(ScanFilter::default())
-        .await
-        .map_err(|e| adapter_error(&e))?;
+    discover(central, Discovery::On).await?;
     let heard = async {
         loop {
             let peripherals = central.peripherals().await.map_err(|e| adapter_error(&e))?;
@@ -441,7 +498,7 @@ async fn reach(
     let found = timeout(limit.min(HEARD_AGAIN), heard)
         .await
         .unwrap_or(Err(LinkError::OutOfReach));
-    if let Err(error) = central.stop_scan().await {
+    if let Err(error) = discover(central, Discovery::Off).await {
         tracing::debug!(?error, "the scan did not stop");
     }
     found

@@ -10,6 +10,7 @@
 //! - Connecting several at once can leave one without services; they take turns, and links live side by side.
 //! - A connection that timed out goes on in the stack until it is told to disconnect.
 //! - Nothing tells of the end of the Bluetooth service; its name on the bus is watched.
+//! - BlueZ may be busy with the last order about scanning; it is asked again a little later.
 //! - A program that is built with `panic = "abort"` would end when a late signal meets a dropped stream.
 
 mod adapter;
@@ -27,11 +28,11 @@ use btleplug::api::{Central, CentralState, Manager as _};
 use btleplug::platform;
 use commission::device::Sighting;
 use commission::gatt::{LinkError, PeripheralId};
-use tokio::sync::{Mutex, mpsc};
+use tokio::sync::{Mutex, mpsc, watch};
 
 use self::adapter::AdapterHandle;
 use self::fault::adapter_error;
-use crate::ports::{Adapter, Clock, Link, Radio};
+use crate::ports::{Adapter, Clock, Link, Radio, RadioState};
 
 /// The system's Bluetooth.
 pub struct Ble {
@@ -39,6 +40,7 @@ pub struct Ble {
     wanted: Option<String>,
     clock: Arc<dyn Clock>,
     stack: Mutex<Stack>,
+    state: watch::Sender<RadioState>,
 }
 
 /// What is kept between calls.
@@ -63,6 +65,10 @@ impl Ble {
             wanted: adapter,
             clock,
             stack: Mutex::default(),
+            state: watch::Sender::new(RadioState {
+                hears: false,
+                trouble: None,
+            }),
         }
     }
 
@@ -84,21 +90,34 @@ impl Ble {
             stack.manager = None;
             chosen = choose(list(&mut stack).await?, self.wanted.as_deref())?;
         }
-        let started = AdapterHandle::start(chosen.shown.id, chosen.central, Arc::clone(&self.clock)).await?;
+        let (clock, state) = (Arc::clone(&self.clock), self.state.clone());
+        let started = AdapterHandle::start(chosen.shown.id, chosen.central, clock, state).await?;
         stack.adapter = Some(started.clone());
         Ok(started)
+    }
+
+    /// The same, where what was wrong with it before is over.
+    async fn ready(&self) -> Result<AdapterHandle, LinkError> {
+        let adapter = self.adapter().await?;
+        self.state
+            .send_if_modified(|state| state.trouble.take().is_some());
+        Ok(adapter)
     }
 }
 
 #[async_trait]
 impl Radio for Ble {
+    fn state(&self) -> watch::Receiver<RadioState> {
+        self.state.subscribe()
+    }
+
     async fn adapters(&self) -> Result<Vec<Adapter>, LinkError> {
         let listed = list(&mut *self.stack.lock().await).await?;
         Ok(listed.into_iter().map(|adapter| adapter.shown).collect())
     }
 
     async fn scan(&self) -> Result<mpsc::Receiver<Sighting>, LinkError> {
-        self.adapter().await?.scan().await
+        self.ready().await?.scan().await
     }
 
     async fn connect(
@@ -106,7 +125,7 @@ impl Radio for Ble {
         peripheral: &PeripheralId,
         timeout: Duration,
     ) -> Result<Box<dyn Link>, LinkError> {
-        self.adapter().await?.connect(peripheral, timeout).await
+        self.ready().await?.connect(peripheral, timeout).await
     }
 
     async fn settle(&self) {

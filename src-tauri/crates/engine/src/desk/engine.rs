@@ -90,6 +90,11 @@ impl Worker {
     /// The engine for whoever works: the whole of it for a person who may commission, else one that only listens.
     pub(super) async fn open_engine(&mut self) {
         self.shut_engine().await;
+        // Only now that nobody works over it any more may another take its place.
+        if self.radio.0 != self.kept.settings.adapter {
+            let adapter = self.kept.settings.adapter.clone();
+            self.radio = (adapter.clone(), (self.parts.radio)(adapter));
+        }
         let parts = match self.whole_parts() {
             Some(parts) => Some(parts),
             None => self.listening_parts(),
@@ -187,8 +192,9 @@ impl Worker {
             .ok()
     }
 
+    /// The one radio of this desk: whoever made another would break the links of this one.
     pub(super) fn radio(&self) -> Arc<dyn Radio> {
-        (self.parts.radio)(self.kept.settings.adapter.clone())
+        Arc::clone(&self.radio.1)
     }
 
     pub(super) fn look_at_adapters(&self) {

@@ -4,20 +4,24 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use commission::evidence::Fact;
-use commission::flow::{OutcomeRecord, Step};
+use commission::flow::{JobId, OutcomeRecord, Step};
+use commission::gatt::PeripheralId;
 use commission::organisation::OrganisationId;
 
 use super::{UnfinishedView, Wake, WhoseView, Worker};
 use crate::journal::SqliteJournal;
 use crate::ports::{Journal, JournalError};
 
-/// See the module.
+/// See the module. Devices go by what the radio calls them and by the serial that they proved; their names are not their
+/// own.
 #[derive(Default)]
 pub(super) struct Past {
-    /// When a device of this name was done last.
-    pub(super) done: BTreeMap<String, i64>,
-    /// What a device of this name showed of itself last.
-    pub(super) shown: BTreeMap<String, Shown>,
+    /// When this device was done last.
+    pub(super) done: BTreeMap<PeripheralId, i64>,
+    /// When the device of this serial was done last.
+    pub(super) done_serials: BTreeMap<String, i64>,
+    /// What this device showed of itself last.
+    pub(super) shown: BTreeMap<PeripheralId, Shown>,
     /// Jobs without an end, oldest first.
     pub(super) unfinished: Vec<Left>,
 }
@@ -33,6 +37,8 @@ pub(super) struct Left {
 /// What a device showed of itself.
 #[derive(Clone, Default)]
 pub(super) struct Shown {
+    /// The serial that it proved.
+    pub(super) serial: Option<String>,
     /// Its model.
     pub(super) model: Option<String>,
     /// Its firmware's version.
@@ -75,20 +81,23 @@ impl Worker {
 
 async fn past(journal: Arc<dyn Journal>) -> Result<Past, JournalError> {
     let mut past = Past::default();
-    let (mut names, mut began) = (BTreeMap::new(), BTreeMap::new());
-    for first in journal.jobs().await? {
-        began.insert(first.job, first.at.0);
-        if let Step::Started { name, .. } = first.step {
-            names.insert(first.job, name);
-        }
-    }
+    let first = journal.jobs().await?;
+    let began: BTreeMap<JobId, i64> = first.into_iter().map(|first| (first.job, first.at.0)).collect();
+    // Of each job, the device that it worked on last, and the serial that this one proved to it.
+    let mut devices: BTreeMap<JobId, (PeripheralId, Option<String>)> = BTreeMap::new();
     for entry in journal.shown().await? {
-        let Some(name) = names.get(&entry.job) else {
+        if let Step::Started { peripheral, .. } = entry.step {
+            devices.insert(entry.job, (peripheral, None));
+            continue;
+        }
+        let Some((peripheral, serial)) = devices.get_mut(&entry.job) else {
             continue;
         };
-        let shown = past.shown.entry(name.clone()).or_default();
+        let shown = past.shown.entry(peripheral.clone()).or_default();
         match entry.step {
             Step::Identified { identity, .. } => {
+                *serial = Some(identity.serial.to_string());
+                shown.serial.clone_from(serial);
                 shown.model = Some(identity.model);
                 shown.firmware = Some(identity.firmware.to_string());
             }
@@ -104,9 +113,12 @@ async fn past(journal: Arc<dyn Journal>) -> Result<Past, JournalError> {
         if let Step::Finished {
             outcome: OutcomeRecord::Done { .. },
         } = last.step
-            && let Some(name) = names.get(&last.job)
+            && let Some((peripheral, serial)) = devices.remove(&last.job)
         {
-            past.done.insert(name.clone(), last.at.0);
+            past.done.insert(peripheral, last.at.0);
+            if let Some(serial) = serial {
+                past.done_serials.insert(serial, last.at.0);
+            }
         }
     }
     for open in journal.ledger().await?.open() {

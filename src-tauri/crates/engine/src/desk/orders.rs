@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use commission::claim::Purpose;
+use commission::fault::Fault;
 use commission::flow::{Answer, JobId, QuestionId};
 use commission::gatt::PeripheralId;
 use commission::label::Label;
@@ -11,21 +12,32 @@ use commission::ledger::Whose;
 use commission::network::{Network, Ssid};
 use commission::organisation::OrganisationId;
 use commission::secret::Passphrase;
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
-use super::{DeviceChoice, NetworkChoice, Reply, Typed, Wake, Who, Worker};
+use super::{DeviceChoice, LabelId, NetworkChoice, Reply, Typed, Wake, Who, Worker};
 use crate::failure::{Failure, Remedy};
 use crate::journal::{self, AdoptError};
 use crate::passphrases::Passphrases;
 use crate::ports::{FillError, Journal as _, Vault, VaultError};
 use crate::possession::{self, NoAnswer};
-use crate::request::{Order, Request as EngineRequest, Target};
-use crate::system::SystemEntropy;
-use crate::talk;
+use crate::request::{Blink, BlinkError, Order, Request as EngineRequest, Target};
 
 /// An order that is complete.
 pub(super) struct Ordered {
     order: Order,
+    /// The label that it goes by.
+    label: Option<LabelId>,
+}
+
+/// A device that a person chose, as the engine looks for it.
+struct Chosen {
+    target: Target,
+    label: Option<Label>,
+    /// That label, where it names its device.
+    id: Option<LabelId>,
+    /// The network that a file of labels names for it.
+    network: Option<String>,
 }
 
 /// How the passphrase of an order's network is come by.
@@ -78,8 +90,13 @@ impl Worker {
         };
         let site = self.site().map(|site| site.name.clone());
         let mut wanted = Vec::with_capacity(devices.len());
-        for device in devices {
-            let (target, label, own) = self.chosen(device);
+        for chosen in self.chosen(devices) {
+            let Chosen {
+                target,
+                label,
+                id,
+                network: own,
+            } = chosen;
             let source = match own {
                 Some(ssid) => self.of_site(ssid),
                 None => match &common {
@@ -102,7 +119,7 @@ impl Worker {
                 purpose,
                 parameters: parameters.clone(),
             };
-            wanted.push((order, source));
+            wanted.push((order, id, source));
         }
         let Some(cloud) = self.office.as_ref().map(|office| Arc::clone(&office.cloud)) else {
             return;
@@ -123,29 +140,69 @@ impl Worker {
         });
     }
 
-    /// The device as the engine looks for it, its label, and the network that a file of labels names for it.
-    fn chosen(&self, device: &DeviceChoice) -> (Target, Option<Label>, Option<String>) {
-        match device {
-            DeviceChoice::Nearby(id) => {
-                let view = self.engine_view();
-                let heard = view
-                    .iter()
-                    .flat_map(|view| &view.nearby)
-                    .find(|heard| heard.peripheral == *id);
-                let label = heard.and_then(|heard| self.label_of(heard)).cloned();
-                let own = heard.and_then(|heard| self.labels.get(heard.name.as_deref()?)?.network.clone());
-                (Target::Peripheral(id.clone()), label, own)
+    /// Devices as the engine looks for them, each with a label of its own where one is known. Where several share a name,
+    /// so that it is not known whose label is whose, all of them together get the labels of that name: they find out
+    /// among themselves. One of them alone is asked for its label.
+    fn chosen(&self, devices: &[DeviceChoice]) -> Vec<Chosen> {
+        let around = self.engine_view().unwrap_or_default();
+        let matches = self.matches(&around);
+        let heard = |id: &PeripheralId| around.nearby.iter().find(|heard| heard.peripheral == *id);
+        let mut used = self.labels_in_use(&around);
+        let mut chosen: Vec<Chosen> = Vec::with_capacity(devices.len());
+        // By name, those that have no label yet.
+        let mut open: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (place, device) in devices.iter().enumerate() {
+            let (target, id) = match device {
+                DeviceChoice::Nearby(id) => (Target::Peripheral(id.clone()), matches.get(id).copied()),
+                DeviceChoice::Named(name) => (Target::Name(name.clone()), None),
+                DeviceChoice::Labelled(id) => {
+                    let name = self.labels.get(*id).and_then(|known| known.label.name.clone());
+                    (Target::Name(name.unwrap_or_default()), Some(*id))
+                }
+            };
+            let typed = match device {
+                DeviceChoice::Nearby(id) => self.typed.get(id).cloned(),
+                DeviceChoice::Named(_) | DeviceChoice::Labelled(_) => None,
+            };
+            let name = match device {
+                DeviceChoice::Nearby(id) => heard(id).and_then(|heard| heard.name.clone()),
+                DeviceChoice::Named(name) => Some(name.clone()),
+                DeviceChoice::Labelled(_) => None,
+            };
+            if let (None, None, Some(name)) = (id, &typed, name) {
+                open.entry(name).or_default().push(place);
             }
-            DeviceChoice::Named(name) => {
-                let known = self.labels.get(name);
-                let label = known.map(|known| known.label.clone());
-                (
-                    Target::Name(name.clone()),
-                    label,
-                    known.and_then(|known| known.network.clone()),
-                )
+            used.extend(id);
+            chosen.push(Chosen {
+                target,
+                label: typed,
+                id,
+                network: None,
+            });
+        }
+        for (name, places) in open {
+            let labels: Vec<LabelId> = self
+                .labels
+                .named(&name)
+                .map(|(id, _)| id)
+                .filter(|id| !used.contains(id))
+                .collect();
+            if labels.len() > places.len() {
+                continue;
+            }
+            for (place, label) in places.into_iter().zip(labels) {
+                if let Some(chosen) = chosen.get_mut(place) {
+                    chosen.id = Some(label);
+                }
             }
         }
+        for chosen in &mut chosen {
+            if let Some(known) = chosen.id.and_then(|id| self.labels.get(id)) {
+                chosen.label = chosen.label.take().or_else(|| Some(known.label.clone()));
+                chosen.network.clone_from(&known.network);
+            }
+        }
+        chosen
     }
 
     fn of_site(&self, ssid: String) -> Source {
@@ -173,7 +230,10 @@ impl Worker {
     }
 
     pub(super) fn ordered(&mut self, orders: Vec<(JobId, Ordered)>) {
-        for (job, Ordered { order }) in orders {
+        for (job, Ordered { order, label }) in orders {
+            if let Some(label) = label {
+                self.label_jobs.insert(job, label);
+            }
             self.orders.insert(job, order.clone());
             self.engine(EngineRequest::Commission(job, Box::new(order)));
         }
@@ -197,17 +257,28 @@ impl Worker {
             return;
         }
         // A label that was read since goes before what did not work.
-        if let Target::Peripheral(id) = &order.target {
-            let (_, label, _) = self.chosen(&DeviceChoice::Nearby(id.clone()));
-            if let Some(label) = label {
-                order.pop = label.pop.or(order.pop);
-                order.username = label.username.or(order.username);
-                order.serial = label.serial.or(order.serial);
+        let mut id = self.label_jobs.get(&job).copied();
+        let label = match &order.target {
+            Target::Peripheral(device) => {
+                let chosen = self.chosen(&[DeviceChoice::Nearby(device.clone())]).pop();
+                chosen.and_then(|chosen| {
+                    id = chosen.id.or(id);
+                    chosen.label
+                })
             }
+            Target::Name(_) => {
+                let known = id.and_then(|id| self.labels.get(id));
+                known.map(|known| known.label.clone())
+            }
+        };
+        if let Some(label) = label {
+            order.pop = label.pop.or(order.pop);
+            order.username = label.username.or(order.username);
+            order.serial = label.serial.or(order.serial);
         }
         self.cleared.insert(job);
         self.orders.remove(&job);
-        self.ordered(vec![(JobId(Uuid::new_v4()), Ordered { order })]);
+        self.ordered(vec![(JobId(Uuid::new_v4()), Ordered { order, label: id })]);
     }
 
     pub(super) fn answer(&mut self, job: JobId, question: QuestionId, reply: Reply) {
@@ -365,17 +436,32 @@ impl Worker {
             );
         };
         let name = heard.name.clone().unwrap_or_else(|| device.0.clone());
-        let (label, kind) = (self.label_of(heard).cloned(), heard.dialect);
-        let (radio, clock) = (self.radio(), Arc::clone(&self.parts.clock));
+        let label = view
+            .as_deref()
+            .and_then(|view| self.label_of(heard, &self.matches(view)).cloned());
+        let (reply, told) = oneshot::channel();
+        self.engine(EngineRequest::Blink(Box::new(Blink {
+            peripheral: device,
+            label,
+            reply,
+        })));
         self.later(async move {
-            let blinked = match SystemEntropy::new() {
-                Ok(mut entropy) => {
-                    talk::blink(radio.as_ref(), &device, kind, label, clock.as_ref(), &mut entropy).await
-                }
-                Err(error) => Err(commission::fault::Fault::Journal(error.to_string())),
-            };
-            Wake::Blinked(name, blinked)
+            // An engine that ends drops what it was asked.
+            let stopped = BlinkError::Fault(Fault::Cancelled(None));
+            Wake::Blinked(name, told.await.unwrap_or(Err(stopped)))
         });
+    }
+
+    pub(super) fn not_blinked(&mut self, name: &str, error: &BlinkError) {
+        match error {
+            BlinkError::InWork => self.warn(
+                "device-in-work",
+                format!("A job works on {name}, which has one link only."),
+                "Wait until the job has ended, or look for the device by its signal.",
+            ),
+            BlinkError::Fault(fault) => self.fail(Failure::from(fault)),
+            BlinkError::Entropy(error) => self.warn("entropy", error.to_string(), "Restart this computer."),
+        }
     }
 }
 
@@ -383,11 +469,11 @@ impl Worker {
 async fn complete(
     vault: &dyn Vault,
     passphrases: &Passphrases,
-    wanted: Vec<(Order, Source)>,
+    wanted: Vec<(Order, Option<LabelId>, Source)>,
 ) -> Result<Vec<(JobId, Ordered)>, Failure> {
     let mut known: BTreeMap<String, Network> = BTreeMap::new();
     let mut orders = Vec::with_capacity(wanted.len());
-    for (mut order, source) in wanted {
+    for (mut order, label, source) in wanted {
         order.network = match source {
             Source::Device => None,
             Source::Here(network) => Some(network),
@@ -404,7 +490,7 @@ async fn complete(
                 }
             }),
         };
-        orders.push((JobId(Uuid::new_v4()), Ordered { order }));
+        orders.push((JobId(Uuid::new_v4()), Ordered { order, label }));
     }
     Ok(orders)
 }

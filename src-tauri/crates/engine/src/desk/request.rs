@@ -8,6 +8,7 @@ use commission::gatt::PeripheralId;
 use serde::{Deserialize, Serialize};
 
 use super::typed::Typed;
+use super::view::LabelId;
 
 /// A request; the answer, where there is one, is in the next [`super::View`].
 #[derive(Debug, Deserialize)]
@@ -76,8 +77,8 @@ pub enum Request {
     },
     /// Forget one label, or all of them.
     ForgetLabels {
-        /// The device's name; all where none.
-        name: Option<String>,
+        /// The label; all where none.
+        label: Option<LabelId>,
     },
     /// Commission devices.
     Commission {
@@ -205,6 +206,8 @@ pub enum DeviceChoice {
     Nearby(PeripheralId),
     /// The one that advertises this name; it may not be heard yet.
     Named(String),
+    /// The one of this label; it may not be heard yet.
+    Labelled(LabelId),
 }
 
 /// Which network devices are brought into.

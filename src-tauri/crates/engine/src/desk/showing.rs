@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use commission::device::Serial;
 use commission::flow::JobId;
+use commission::gatt::PeripheralId;
 use commission::pace::{self, Course};
 use commission::policy::{IdentityPolicy, PlainDevices, Policy};
 use commission::rights::May;
@@ -12,8 +14,8 @@ use commission::time::Moment;
 
 use super::worker::PUBLISH_PACE;
 use super::{
-    AdapterView, BluetoothView, CloudView, DeviceView, PersonView, ProfileView, ProgressView, QuitView,
-    ReplacingView, RightView, RightsView, Settings, SignInView, View, Who, WhoseView, Worker,
+    AdapterView, BluetoothView, CloudView, DeviceView, LabelId, PersonView, ProfileView, ProgressView,
+    QuitView, ReplacingView, RightView, RightsView, Settings, SignInView, View, Who, WhoseView, Worker,
 };
 use crate::failure::Failure;
 use crate::signin;
@@ -56,7 +58,7 @@ impl Worker {
         self.changed = false;
         self.publish_at = now + PUBLISH_PACE;
         let around = self.engine_view().unwrap_or_default();
-        let jobs = self.jobs(&around);
+        let (jobs, matches) = (self.jobs(&around), self.matches(&around));
         let view = View {
             now_ms: millis(now),
             now: self.parts.clock.unix().0,
@@ -71,11 +73,12 @@ impl Worker {
             bluetooth: BluetoothView {
                 listening: around.listening,
                 trouble: around.radio_trouble.clone(),
+                paused: around.paused,
                 adapters: self.adapters.iter().map(adapter).collect(),
             },
             cloud: self.cloud_view(),
-            nearby: self.devices(&around),
-            labels: self.label_views(&around),
+            nearby: self.devices(&around, &matches),
+            labels: self.label_views(&around, &matches),
             progress: progress(&jobs, self.links(), now),
             unfinished: self.open_jobs(&around),
             sites: self.site_views(),
@@ -129,29 +132,35 @@ impl Worker {
             .collect()
     }
 
-    fn devices(&self, around: &EngineView) -> Vec<DeviceView> {
+    fn devices(&self, around: &EngineView, matches: &BTreeMap<PeripheralId, LabelId>) -> Vec<DeviceView> {
         let mut named: BTreeMap<&str, usize> = BTreeMap::new();
         for name in around.nearby.iter().filter_map(|device| device.name.as_deref()) {
             *named.entry(name).or_default() += 1;
         }
-        let job_of = |name: &str| -> Option<JobId> {
+        let job_of = |device: &PeripheralId| -> Option<JobId> {
             let job = around
                 .jobs
                 .iter()
                 .rev()
-                .find(|job| job.name == name && !job.is_over())?;
+                .find(|job| job.peripheral.as_ref() == Some(device) && !job.is_over())?;
             Some(job.id)
         };
         let devices = around.nearby.iter().map(|device| {
             let name = device.name.as_deref();
             let namesake = name.is_some_and(|name| named.get(name).is_some_and(|count| *count > 1));
-            // Which of two of one name the journal has met is not known.
-            let shown = name
-                .filter(|_| !namesake)
-                .and_then(|name| self.past.shown.get(name))
+            let shown = self
+                .past
+                .shown
+                .get(&device.peripheral)
                 .cloned()
                 .unwrap_or_default();
-            let printed = self.label_of(device).and_then(|label| label.security);
+            let label = self.label_of(device, matches);
+            let printed = label.and_then(|label| label.security);
+            let serial = shown
+                .serial
+                .as_deref()
+                .or_else(|| label?.serial.as_ref().map(Serial::as_str));
+            let done_at = self.past.done.get(&device.peripheral).copied();
             DeviceView {
                 peripheral: device.peripheral.clone(),
                 name: device.name.clone(),
@@ -159,9 +168,9 @@ impl Worker {
                 signal: device.signal,
                 heard_ms: device.heard_ms,
                 fading: device.fading,
-                label: self.label_state(device),
-                job: name.and_then(job_of),
-                done_at: name.and_then(|name| self.past.done.get(name).copied()),
+                label: self.label_state(device, matches),
+                job: job_of(&device.peripheral),
+                done_at: done_at.or_else(|| self.past.done_serials.get(serial?).copied()),
                 namesake,
                 model: shown.model,
                 firmware: shown.firmware,

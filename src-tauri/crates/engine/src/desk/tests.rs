@@ -207,8 +207,8 @@ async fn labels_end_with_the_sign_in_that_they_were_read_under() {
     bench.somebody("anna");
     let label = r#"{"ver":"v1","name":"PROV_1","pop":"abcd1234","transport":"ble"}"#;
     bench.worker.read_label(&Typed::new(label.into()), None);
-    assert_eq!(bench.worker.labels.len(), 1);
+    assert_eq!(bench.worker.labels.known.len(), 1);
     bench.worker.sign_out();
     bench.worker.tend().await;
-    assert!(bench.worker.labels.is_empty() && bench.worker.orders.is_empty());
+    assert!(bench.worker.labels.known.is_empty() && bench.worker.orders.is_empty());
 }

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use commission::device::DialectKind;
 use commission::flow::JobId;
 use commission::gatt::PeripheralId;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::request::{JournalFilter, JournalOutcome, Settings};
 use crate::doctor::Finding;
@@ -219,6 +219,8 @@ pub struct BluetoothView {
     pub listening: bool,
     /// Why it does not, though it should.
     pub trouble: Option<Failure>,
+    /// Whether jobs rest until that is over; they go on by themselves.
+    pub paused: bool,
     /// The adapters of this computer.
     pub adapters: Vec<AdapterView>,
 }
@@ -284,12 +286,12 @@ pub struct DeviceView {
     pub label: LabelState,
     /// The job that works on it.
     pub job: Option<JobId>,
-    /// When the journal last has it done, by this name.
+    /// When the journal last has it done, by what the radio calls it or by the serial that it proved.
     #[cfg_attr(feature = "ts", ts(type = "number | null"))]
     pub done_at: Option<i64>,
     /// Another device around has the same name: only the label tells them apart.
     pub namesake: bool,
-    /// Its model, where the journal has met a device of this name; nothing on the air says it.
+    /// Its model, where the journal has met it; nothing on the air says it.
     pub model: Option<String>,
     /// Its firmware's version, from there too.
     pub firmware: Option<String>,
@@ -312,11 +314,19 @@ pub enum LabelState {
     Typed,
 }
 
+/// One of the labels that were read; names may stand on several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+#[cfg_attr(feature = "ts", derive(ts_rs::TS), ts(type = "number"))]
+pub struct LabelId(pub u64);
+
 /// A label that was read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 #[cfg_attr(feature = "ts", derive(ts_rs::TS))]
 pub struct LabelView {
+    /// What to choose it by.
+    pub id: LabelId,
     /// The name that the device advertises.
     pub name: String,
     /// Its serial.
@@ -325,9 +335,13 @@ pub struct LabelView {
     pub pop: bool,
     /// Its network, where the file of labels names one.
     pub network: Option<String>,
-    /// Whether its device is heard.
+    /// Whether a device of this name is heard. Where several have it, which of them the label is of is not known yet.
     pub in_range: bool,
-    /// Another label has the same name, or one that differs only in letters that look alike.
+    /// Its device, where that is known.
+    pub device: Option<PeripheralId>,
+    /// The job that uses it.
+    pub job: Option<JobId>,
+    /// Another label has a name that differs only in letters that look alike.
     pub look_alike: Option<String>,
     /// When it was read.
     #[cfg_attr(feature = "ts", ts(type = "number"))]

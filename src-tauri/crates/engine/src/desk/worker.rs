@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use commission::fault::{CloudError, Fault};
+use commission::fault::CloudError;
 use commission::flow::JobId;
 use commission::gatt::PeripheralId;
 use commission::label::Label;
@@ -13,18 +13,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use super::kept::{Kept, KnownNetwork};
 use super::known::Past;
-use super::labels::Known;
+use super::labels::Labels;
 use super::orders::Ordered;
 use super::signing::{Leaving, Office, Who};
 use super::{
-    ExaminationView, JournalView, NetworkView, NoticeView, Parts, QuitView, Request, StoryView, VerifiedView,
-    View, showing,
+    ExaminationView, JournalView, LabelId, NetworkView, NoticeView, Parts, QuitView, Request, StoryView,
+    VerifiedView, View, showing,
 };
 use crate::doctor::Finding;
 use crate::failure::Failure;
 use crate::journal::{AdoptError, SqliteJournal};
-use crate::ports::{Adapter, JournalError, Preflight, ShellError, VaultError};
-use crate::request::{Order, Request as EngineRequest};
+use crate::ports::{Adapter, JournalError, Preflight, Radio, ShellError, VaultError};
+use crate::request::{BlinkError, Order, Request as EngineRequest};
 use crate::run::Engine;
 use crate::settings::{Candidate, Work};
 use crate::signin::{Session, SignInError, SignInEvent, SignedOut};
@@ -57,7 +57,7 @@ pub(super) enum Wake {
     JournalFailed(JournalError),
     Verified(VerifiedView),
     Examined(Vec<Finding>),
-    Blinked(String, Result<(), Fault>),
+    Blinked(String, Result<(), BlinkError>),
     Simulated(Result<(), ShellError>),
     Failed(Failure),
 }
@@ -82,9 +82,13 @@ pub(super) struct Worker {
     pub(super) work: Option<Arc<Work>>,
     /// The subject as whom the engine runs jobs.
     pub(super) works_for: Option<String>,
+    /// The one radio of this desk, with the adapter that it was chosen for.
+    pub(super) radio: (Option<String>, Arc<dyn Radio>),
     pub(super) wanted_listening: bool,
     pub(super) adapters: Vec<Adapter>,
-    pub(super) labels: BTreeMap<String, Known>,
+    pub(super) labels: Labels,
+    /// The label that each job was given.
+    pub(super) label_jobs: BTreeMap<JobId, LabelId>,
     /// What the person who is signed in gave for the template's parameters last.
     pub(super) given: BTreeMap<String, String>,
     pub(super) typed: BTreeMap<PeripheralId, Label>,
@@ -120,8 +124,11 @@ impl Worker {
         let (wakes, woken) = mpsc::unbounded_channel();
         let (kept, trouble) = Kept::read(&parts.home);
         let now = parts.clock.now();
+        let adapter = kept.settings.adapter.clone();
+        let radio = (parts.radio)(adapter.clone());
         let mut worker = Self {
             kept,
+            radio: (adapter, radio),
             office: None,
             who: Who::NoProfile,
             preflight: None,
@@ -135,7 +142,8 @@ impl Worker {
             works_for: None,
             wanted_listening: true,
             adapters: Vec::new(),
-            labels: BTreeMap::new(),
+            labels: Labels::default(),
+            label_jobs: BTreeMap::new(),
             given: BTreeMap::new(),
             typed: BTreeMap::new(),
             orders: BTreeMap::new(),
@@ -277,7 +285,7 @@ impl Worker {
             }
             Request::ReadLabel { text, device } => self.read_label(&text, device),
             Request::ReadLabels { file, text } => self.read_labels(&file, &text),
-            Request::ForgetLabels { name } => self.forget_labels(name.as_deref()),
+            Request::ForgetLabels { label } => self.forget_labels(label),
             Request::Commission {
                 devices,
                 network,
@@ -371,7 +379,7 @@ impl Worker {
                 self.preflight_at = Some(self.parts.clock.now());
             }
             Wake::Blinked(name, Ok(())) => self.tell("blinked", format!("{name} blinks now."), String::new()),
-            Wake::Blinked(_, Err(fault)) => self.fail(Failure::from(&fault)),
+            Wake::Blinked(name, Err(error)) => self.not_blinked(&name, &error),
             Wake::Simulated(Ok(())) => {}
             Wake::Simulated(Err(error)) => self.warn(
                 "simulated",

@@ -94,9 +94,9 @@ pub(super) fn last_of_jobs(connection: &Connection) -> Result<Vec<JournalEntry>,
     select(connection, which, &[])
 }
 
-/// The entries that say what a device showed of itself, in order.
+/// The entries that say which device a job worked on and what it showed of itself, in order.
 pub(super) fn shown_by_devices(connection: &Connection) -> Result<Vec<JournalEntry>, JournalError> {
-    let which = "WHERE step ->> 'step' = 'identified'
+    let which = "WHERE step ->> 'step' IN ('started', 'identified')
                  OR step ->> '$.evidence.fact' = 'possession-proven' ORDER BY number";
     select(connection, which, &[])
 }

@@ -32,8 +32,9 @@ impl Driver {
                 if let Some(own) = self.taken.remove(&job) {
                     self.wrong_ones.insert(job, own);
                 }
-                let until = self.parts.clock.now() + FIND_ANOTHER;
-                self.twins.add(job, Wanted::Another(name, tried), until);
+                let now = self.parts.clock.now();
+                self.twins
+                    .add(job, Wanted::Another(name, tried), FIND_ANOTHER, now);
                 self.searches.insert(job, call);
             }
             Action::Gatt(op) => self.gatt(job, call, op),
@@ -147,6 +148,7 @@ impl Driver {
             lost.await;
             let _ = wakes.send(Wake::OfLink(job, generation, Input::LinkLost(call)));
         });
+        self.works();
         self.feed(job, Input::Ended(call, Ended::Linked(table)));
     }
 

@@ -11,7 +11,9 @@ use crate::ports::Radio;
 impl Driver {
     /// The radio listens while a person or an order wants it to, and tries again after trouble.
     pub(super) fn tend_ears(&mut self, now: Moment) {
-        if !self.wanted_listening && self.finder.is_empty() && self.twins.is_empty() {
+        // While jobs rest, whether the radio hears says whether it is back.
+        let rests = self.reception.rests() && self.is_at_work();
+        if !self.wanted_listening && self.finder.is_empty() && self.twins.is_empty() && !rests {
             self.stop_ears();
             self.listen_at = None;
             self.show_listening(false, None);

@@ -5,7 +5,7 @@
 //! device may have several such jobs, where it was commissioned anew after a crash; they are taken up one after the
 //! other, the oldest first, each by what the journal says once the one before has ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
 use std::sync::Arc;
 
@@ -15,6 +15,7 @@ use commission::gatt::PeripheralId;
 use commission::ledger::{Ledger, Open, Record, Whose};
 use commission::policy::Least;
 
+use super::acquaintances::Looks;
 use super::{Driver, Wake};
 use crate::ports::{Journal, JournalError};
 use crate::view::JobView;
@@ -38,6 +39,8 @@ pub(super) struct Recall {
     stale: bool,
     /// The devices that jobs held when it was read last.
     held: BTreeMap<JobId, PeripheralId>,
+    /// Those that blinked then.
+    blinking: BTreeSet<PeripheralId>,
 }
 
 impl Recall {
@@ -84,10 +87,14 @@ impl Driver {
 
     /// Reads the journal again when a device came free that a job may have waited for.
     pub(super) fn recall_when_due(&mut self) {
-        if !self.recall.wanted.is_empty() && self.recall.held != self.held() {
+        if !self.recall.wanted.is_empty() && self.is_news_of_devices() {
             self.recall.stale = true;
             self.read_journal();
         }
+    }
+
+    fn is_news_of_devices(&self) -> bool {
+        self.recall.held != self.held() || self.recall.blinking != self.blinking
     }
 
     fn read_journal(&mut self) {
@@ -95,7 +102,7 @@ impl Driver {
             return;
         }
         (self.recall.reading, self.recall.stale) = (true, false);
-        self.recall.held = self.held();
+        (self.recall.held, self.recall.blinking) = (self.held(), self.blinking.clone());
         let wanted: Vec<JobId> = self.recall.wanted.keys().copied().collect();
         let (journal, wakes) = (Arc::clone(&self.parts.journal), self.wakes.clone());
         tokio::spawn(async move {
@@ -139,19 +146,25 @@ impl Driver {
             };
             let waits = before
                 .iter()
-                .any(|(other, device)| *device == plan.peripheral || ledger.are_of_one_device(job, *other));
+                .any(|(other, device)| *device == plan.peripheral || ledger.are_of_one_device(job, *other))
+                || self.blinking.contains(&plan.peripheral);
             before.push((job, plan.peripheral.clone()));
             if waits {
                 continue;
             }
             self.recall.forget(job);
             self.taken.insert(job, plan.peripheral.clone());
+            let looks = Looks {
+                serial: plan.serial.clone(),
+                pop: None,
+            };
+            self.looks.insert(job, looks);
             self.add(match take {
                 Take::On => Job::resume(plan, open.remains, self.dialects()),
                 Take::Back => Job::undo(plan, open.remains),
             });
         }
-        self.recall.held = self.held();
+        (self.recall.held, self.recall.blinking) = (self.held(), self.blinking.clone());
     }
 
     fn held(&self) -> BTreeMap<JobId, PeripheralId> {
@@ -216,7 +229,7 @@ impl Driver {
             serial: serial.clone(),
             pop: None,
             username: None,
-            wrong_pops: 0,
+            wrong_pops: self.acquaintances.wrong(peripheral),
             least: Least::default(),
             network: None,
             site: site.clone(),

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use commission::evidence::{Evidence, Fact};
 use commission::fault::Fault;
 use commission::flow::{Event, JobId, Outcome, OutcomeRecord, Stage, Step};
-use commission::gatt::LinkError;
 use commission::time::Moment;
 
 use super::{Driver, PUBLISH_PACE};
@@ -91,7 +90,7 @@ impl Driver {
                 dialect: device.dialect,
                 signal: device.signal(),
                 heard_ms: millis(device.heard),
-                fading: device.is_fading(now),
+                fading: self.around.is_fading(device, now),
             })
             .collect();
         if nearby != self.view.nearby {
@@ -107,22 +106,11 @@ impl Driver {
         }
     }
 
-    pub(super) fn show_deaf(&mut self, trouble: Option<&LinkError>) {
-        let words = trouble.map(|error| Failure::from(&Fault::Link(error.clone())));
-        self.show_listening(false, words);
-        if let Some(error) = trouble {
-            let waiting: Vec<JobId> = self.orders.keys().copied().collect();
-            for job in waiting {
-                self.finder.remove(job);
-                self.orders.remove(&job);
-                self.show_not_begun(job, &Fault::Link(error.clone()), true);
-            }
-        }
-    }
-
     pub(super) fn show(&mut self, id: JobId, event: &Event) {
         let at_ms = millis(self.parts.clock.now());
+        self.learn_of(id, event);
         if matches!(event, Event::Finished(_)) {
+            self.looks.remove(&id);
             self.taken.remove(&id);
             self.twins.remove(id);
             self.wrong_ones.remove(&id);
@@ -136,6 +124,22 @@ impl Driver {
         self.mark_changed();
     }
 
+    /// What an event of a job says of its device, whichever of one name that is.
+    fn learn_of(&mut self, id: JobId, event: &Event) {
+        let Event::Evidence(evidence) = event else { return };
+        let device = self.taken.get(&id).or_else(|| self.wrong_ones.get(&id));
+        let Some(device) = device else { return };
+        match &evidence.fact {
+            Fact::PossessionProven { .. } => self.acquaintances.accepted(device),
+            Fact::PossessionRefused => {
+                let pop = self.looks.get(&id).and_then(|looks| looks.pop.as_ref());
+                self.acquaintances.refused(device, pop);
+            }
+            Fact::IdentityProven { identity } => self.acquaintances.proved(device, &identity.serial),
+            _ => {}
+        }
+    }
+
     fn mark_changed(&mut self) {
         if self.publish_at.is_none() {
             self.publish_at = Some(self.parts.clock.now() + PUBLISH_PACE);
@@ -146,6 +150,7 @@ impl Driver {
         if self.publish_at.is_some_and(|moment| moment <= now) {
             self.publish_at = None;
             let mut view = self.view.clone();
+            view.paused = self.reception.trouble().is_some() && view.jobs.iter().any(|job| !job.is_over());
             for job in &mut view.jobs {
                 // Nothing happens to it until a link is free, so no event says so.
                 if job.state == JobState::Working && self.batch.is_waiting(job.id) {

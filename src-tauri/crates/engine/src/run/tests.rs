@@ -1,5 +1,7 @@
 //! The loop at its edges: a radio that comes and goes, links and attempts given back, the end.
 
+mod reception;
+
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -13,7 +15,7 @@ use uuid::Uuid;
 use super::*;
 use crate::cloud::Nobody;
 use crate::fixtures::{self, TestClock};
-use crate::ports::{Adapter, JournalEntry, JournalError};
+use crate::ports::{Adapter, JournalEntry, JournalError, RadioState};
 use crate::view::JobView;
 
 mod taking_up;
@@ -22,6 +24,9 @@ mod taking_up;
 #[derive(Default)]
 struct Air {
     off: AtomicBool,
+    /// So many scans find the stack busy first.
+    busy: AtomicUsize,
+    state: watch::Sender<RadioState>,
     scans: AtomicUsize,
     listener: Mutex<Option<mpsc::Sender<Sighting>>>,
     /// Connecting takes for ever.
@@ -35,6 +40,10 @@ struct SharedAir(Arc<Air>);
 
 #[async_trait]
 impl Radio for SharedAir {
+    fn state(&self) -> watch::Receiver<RadioState> {
+        self.0.state.subscribe()
+    }
+
     async fn adapters(&self) -> Result<Vec<Adapter>, LinkError> {
         Ok(Vec::new())
     }
@@ -43,6 +52,11 @@ impl Radio for SharedAir {
         self.0.scans.fetch_add(1, Ordering::SeqCst);
         if self.0.off.load(Ordering::SeqCst) {
             return Err(LinkError::AdapterOff);
+        }
+        let take = |busy: usize| busy.checked_sub(1);
+        let (set, read) = (Ordering::SeqCst, Ordering::SeqCst);
+        if self.0.busy.fetch_update(set, read, take).is_ok() {
+            return Err(LinkError::InProgress);
         }
         let (listener, sightings) = mpsc::channel(16);
         *self.0.listener.lock().unwrap() = Some(listener);
@@ -99,6 +113,8 @@ impl Link for SlowLink {
 #[derive(Default)]
 struct Forgetful {
     jobs: u128,
+    /// What it has of devices, in order.
+    shown: Vec<Step>,
 }
 
 #[async_trait]
@@ -113,16 +129,7 @@ impl Journal for Forgetful {
             job,
             at: commission::time::UnixTime(0),
             person: "anna".into(),
-            step: Step::Started {
-                peripheral: PeripheralId("one".into()),
-                name: "PROV_1".into(),
-                dialect: commission::device::DialectKind::Espressif,
-                serial: None,
-                purpose: Purpose::New,
-                site: None,
-                parameters: BTreeMap::new(),
-                organisation: Some(fixtures::organisation("harbour")),
-            },
+            step: started(),
         });
         Ok(entry.into_iter().collect())
     }
@@ -138,11 +145,32 @@ impl Journal for Forgetful {
     }
 
     async fn shown(&self) -> Result<Vec<JournalEntry>, JournalError> {
-        Ok(Vec::new())
+        let entry = |step: &Step| JournalEntry {
+            number: 1,
+            job: job(99),
+            at: commission::time::UnixTime(0),
+            person: "anna".into(),
+            step: step.clone(),
+        };
+        Ok(self.shown.iter().map(entry).collect())
     }
 
     async fn verify(&self) -> Result<u64, JournalError> {
         Ok(0)
+    }
+}
+
+/// The beginning of a job with the device `one`.
+fn started() -> Step {
+    Step::Started {
+        organisation: Some(fixtures::organisation("harbour")),
+        peripheral: PeripheralId("one".into()),
+        name: "PROV_1".into(),
+        dialect: commission::device::DialectKind::Espressif,
+        serial: None,
+        purpose: Purpose::New,
+        site: None,
+        parameters: BTreeMap::new(),
     }
 }
 
@@ -167,11 +195,18 @@ impl Bench {
 
     /// After an earlier run that left so many jobs of one device.
     fn after(jobs: u128) -> Self {
+        Self::with(Forgetful {
+            jobs,
+            shown: Vec::new(),
+        })
+    }
+
+    fn with(journal: Forgetful) -> Self {
         let (air, clock) = (Arc::new(Air::default()), Arc::new(TestClock::default()));
         let engine = Engine::start(Parts {
             radio: Arc::new(SharedAir(Arc::clone(&air))),
             cloud: Arc::new(Nobody),
-            journal: Arc::new(Forgetful { jobs }),
+            journal: Arc::new(journal),
             work: Some(fixtures::work()),
             organisation: Some(fixtures::organisation("harbour")),
             clock: clock.clone(),
@@ -204,6 +239,11 @@ impl Bench {
     }
 
     async fn hear(&self) {
+        self.hear_device("one").await;
+    }
+
+    /// A device is heard, by what the radio calls it; they all share a name.
+    async fn hear_device(&self, id: &str) {
         let listener = self
             .air
             .listener
@@ -212,7 +252,7 @@ impl Bench {
             .clone()
             .expect("the radio listens");
         let sighting = Sighting {
-            peripheral: PeripheralId("one".into()),
+            peripheral: PeripheralId(id.into()),
             name: Some("PROV_1".into()),
             services: vec![dialect::espressif::advert::COMPONENT_SERVICE],
             manufacturer: BTreeMap::new(),
@@ -224,9 +264,13 @@ impl Bench {
     }
 
     fn commission(&self, number: u128) {
+        self.commission_serial(number, None);
+    }
+
+    fn commission_serial(&self, number: u128, serial: Option<&str>) {
         let order = Order {
             target: Target::Name("PROV_1".into()),
-            serial: None,
+            serial: serial.map(|serial| Serial::new(serial).unwrap()),
             pop: None,
             username: None,
             network: None,

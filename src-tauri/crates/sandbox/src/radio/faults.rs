@@ -193,6 +193,9 @@ pub struct AdapterConfig {
     pub links: usize,
     /// Connection attempts fail while it scans, as some controllers do.
     pub aborts_while_scanning: bool,
+    /// So many orders to start or to stop a scan find it busy with the one before (`org.bluez.Error.InProgress`); later
+    /// ones are carried out. Only behind the simulated BlueZ.
+    pub busy_scans: u32,
     /// How long things take.
     pub latency: Latency,
 }
@@ -207,6 +210,7 @@ impl Default for AdapterConfig {
             blocked: false,
             links: 8,
             aborts_while_scanning: false,
+            busy_scans: 0,
             latency: Latency::default(),
         }
     }

@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use commission::device::Sighting;
 use commission::gatt::{Characteristic, CharacteristicId, GattOp, GattTable, LinkError, PeripheralId};
 use engine::ports;
-use engine::ports::Clock;
+use engine::ports::{Clock, RadioState};
 use tokio::sync::{mpsc, watch};
 use tokio::time::{sleep, timeout};
 
@@ -40,6 +40,7 @@ pub struct InProcess {
     connecting: Arc<watch::Sender<usize>>,
     /// Scans that listen right now.
     listening: Arc<watch::Sender<usize>>,
+    state: Arc<watch::Sender<RadioState>>,
 }
 
 /// Devices by the address that they were heard with.
@@ -56,6 +57,10 @@ impl InProcess {
             heard: Arc::default(),
             connecting: Arc::default(),
             listening: Arc::default(),
+            state: Arc::new(watch::Sender::new(RadioState {
+                hears: false,
+                trouble: None,
+            })),
         }
     }
 
@@ -71,6 +76,11 @@ impl InProcess {
 
 #[async_trait]
 impl ports::Radio for InProcess {
+    /// What is wrong with the adapter its scans and links say.
+    fn state(&self) -> watch::Receiver<RadioState> {
+        self.state.subscribe()
+    }
+
     async fn adapters(&self) -> Result<Vec<ports::Adapter>, LinkError> {
         let present = self
             .air
@@ -97,6 +107,7 @@ impl ports::Radio for InProcess {
             names: BTreeMap::new(),
             to_engine,
             listening: Arc::clone(&self.listening),
+            state: Arc::clone(&self.state),
         };
         tokio::spawn(task.run(adapter, self.connecting.subscribe()));
         Ok(sightings)
@@ -145,6 +156,7 @@ struct Sighter {
     names: BTreeMap<PeripheralId, String>,
     to_engine: mpsc::Sender<Sighting>,
     listening: Arc<watch::Sender<usize>>,
+    state: Arc<watch::Sender<RadioState>>,
 }
 
 impl Sighter {
@@ -157,6 +169,7 @@ impl Sighter {
                 // The sender lives as long as the radio; without it nobody wants a scan.
                 free = connecting.wait_for(|n| *n == 0) => if free.is_err() { return },
             }
+            let _hears = Hears::new(&self.state, &self.listening);
             let _listens = Counted::new(&self.listening);
             let mut scan = Scan::start(&self.air, &adapter);
             loop {
@@ -210,6 +223,23 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.send_modify(|n| *n -= 1);
+    }
+}
+
+/// Says that a scan hears while it lives, and afterwards whether another does.
+struct Hears(Arc<watch::Sender<RadioState>>, Arc<watch::Sender<usize>>);
+
+impl Hears {
+    fn new(state: &Arc<watch::Sender<RadioState>>, listening: &Arc<watch::Sender<usize>>) -> Self {
+        state.send_modify(|state| state.hears = true);
+        Self(Arc::clone(state), Arc::clone(listening))
+    }
+}
+
+impl Drop for Hears {
+    fn drop(&mut self) {
+        let others = *self.1.borrow() > 0;
+        self.0.send_modify(|state| state.hears = others);
     }
 }
 

@@ -43,8 +43,10 @@ pub(super) fn adapter_path(adapter: &Adapter) -> String {
 impl Daemon {
     pub(super) fn call_adapter(self: &Arc<Self>, call: &Call) {
         let outcome = match call.member.as_str() {
-            "StartDiscovery" => self.start_discovery(call),
-            "StopDiscovery" => self.stop_discovery(&call.path, &call.sender),
+            "StartDiscovery" => self.once_idle(call).and_then(|()| self.start_discovery(call)),
+            "StopDiscovery" => self
+                .once_idle(call)
+                .and_then(|()| self.stop_discovery(&call.path, &call.sender)),
             "SetDiscoveryFilter" => self.set_filter(call),
             "RemoveDevice" => call
                 .arguments()
@@ -127,6 +129,16 @@ impl Daemon {
             .iter()
             .find(|a| adapter_path(a) == path)
             .cloned()
+    }
+
+    /// Whether the adapter is through with the last order about scanning.
+    fn once_idle(&self, call: &Call) -> Result<(), Refusal> {
+        let adapter = self.adapter_at(&call.path).ok_or_else(Refusal::does_not_exist)?;
+        if !adapter.config().is_on() || adapter.config().busy_scans == 0 {
+            return Ok(());
+        }
+        adapter.update(|config| config.busy_scans -= 1);
+        Err(Refusal::in_progress())
     }
 
     fn set_filter(&self, call: &Call) -> Result<(), Refusal> {
