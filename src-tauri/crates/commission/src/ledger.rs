@@ -256,14 +256,19 @@ impl Record {
         self.done.filter(|done| *done > last)
     }
 
-    /// Whether another organisation's job changed the device after all that this one did, and did not take it back: what the
-    /// device works for now is not for this one's cloud to say.
+    /// Whether it changed something after all that the other did, or may have for another organisation, and did not take it
+    /// back: the device is its business now.
     fn took_over_from(&self, other: &Self) -> bool {
         let last = other.last_effect.unwrap_or(other.first);
         let undone = matches!(self.end(), Some(OutcomeRecord::Failed { undone: true, .. }));
-        self.organisation() != other.organisation()
-            && self.last_effect.is_some_and(|effect| effect > last)
-            && !undone
+        let since = self
+            .last_effect
+            .max(self.done)
+            .is_some_and(|changed| changed > last);
+        // What an open job of another organisation came to is for that one's cloud alone to say.
+        let open =
+            self.last_effect.is_some() && self.done.is_none() && self.organisation() != other.organisation();
+        (since || open) && !undone
     }
 
     /// Whether it changed something after the other began.

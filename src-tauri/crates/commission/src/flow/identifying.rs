@@ -106,7 +106,9 @@ impl Identifying {
     }
 
     fn look_up(cx: &mut Context, proven: Proven) -> State {
-        if let Some(before) = cx.before.clone() {
+        if let Some(before) = cx.before.clone()
+            && (cx.applied || !cx.recovering)
+        {
             // Whether it may be commissioned was settled over an earlier link; who it is is settled over each.
             return match vouch(cx, &before) {
                 Ok(()) => Networking::enter(cx, proven),

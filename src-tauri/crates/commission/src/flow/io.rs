@@ -147,8 +147,8 @@ pub struct Remains {
     /// A later job of the same device is done, so that only this one's claims are still to be undone. Said by
     /// [`crate::ledger`], never by the steps of the job itself.
     pub superseded: bool,
-    /// A later job of the same device is done for another organisation: the device is left alone, and what is in this one's
-    /// cloud stays to be settled.
+    /// A later job of the same device changed it since, perhaps for another organisation, and did not take that back: the
+    /// device is left to that job, and what is in this one's cloud stays to be settled.
     pub elsewhere: bool,
     /// A later job of the same device changed something, so that what was seen of the device before says nothing of now.
     pub overtaken: bool,
