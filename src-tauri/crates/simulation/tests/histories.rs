@@ -347,3 +347,24 @@ fn a_device_that_was_brought_online_since_is_left_alone_however_often_a_job_is_t
             .but(Write(Entry::Claimed), 3, Crash(true)),
     );
 }
+
+#[test]
+fn no_job_locks_a_device_that_it_comes_back_to_from_another_of_its_name() {
+    let devices = [0, 1, 2].map(|number| DeviceSpec {
+        name: 0,
+        ..DeviceSpec::sound(number)
+    });
+    let history = History::of(devices).then(What::Commission {
+        device: BLUE,
+        label: 2,
+        purpose: Purpose::New,
+        serial: false,
+        network: Given::Right,
+    });
+    let mut history = history
+        .but(Command(Open), 2, LostAfter)
+        .but(Command(Open), 4, LostAfter);
+    // Whose label it is is not there.
+    history.scene.devices[2].name = 2;
+    holds(&history);
+}

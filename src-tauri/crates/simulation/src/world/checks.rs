@@ -177,7 +177,8 @@ impl World {
                         )
                     });
                 }
-                let later = done_later(&self.journal, kept.number, |done| done == principal);
+                let later =
+                    done_later(&self.journal, kept.number, |done| done == principal).filter(|_| recovers);
                 rules.hold(Rule::DoneStaysDone, later.is_none(), || {
                     let later = later.map(job_name).unwrap_or_default();
                     format!(
@@ -217,7 +218,13 @@ impl World {
                         )
                     });
                 }
-                let over = matches!(kept.finished(), Some(OutcomeRecord::Failed { undone: true, .. }));
+                // A key that made its claim makes no other.
+                let repeated = cloud
+                    .claims
+                    .iter()
+                    .any(|issued| issued.request.idempotency == asked.idempotency);
+                let over =
+                    !repeated && matches!(kept.finished(), Some(OutcomeRecord::Failed { undone: true, .. }));
                 rules.hold(Rule::UndoneIsUndone, !over, || {
                     format!(
                         "{} gets a claim after it said that all is undone",
