@@ -165,7 +165,13 @@ impl Record {
         match &step {
             Step::Finished {
                 outcome: OutcomeRecord::Done { .. },
-            } => self.done = Some(place),
+            } => {
+                // That what it left was cleaned up later shows nothing anew of its device.
+                let effect = self.last_effect;
+                if self.done.is_none_or(|done| effect > Some(done)) {
+                    self.done = Some(place);
+                }
+            }
             step if is_effect(step) => self.last_effect = Some(place),
             _ => {}
         }
@@ -303,10 +309,7 @@ fn stated(step: &Step) -> Option<&Serial> {
 /// seen. To take a claim back changes nothing for a device that works.
 fn is_effect(step: &Step) -> bool {
     match step {
-        Step::WritingSettings { .. }
-        | Step::Claiming { .. }
-        | Step::Claimed { .. }
-        | Step::SendingClaim { .. }
+        Step::SendingClaim { .. }
         | Step::ClaimCommitted { .. }
         | Step::Applying
         | Step::Resetting
@@ -321,7 +324,10 @@ fn is_effect(step: &Step) -> bool {
         | Step::Linking
         | Step::Identified { .. }
         | Step::Snapshot { .. }
+        | Step::WritingSettings { .. }
+        | Step::Claiming { .. }
         | Step::Unclaimed { .. }
+        | Step::Claimed { .. }
         | Step::Deactivated { .. }
         | Step::Retiring { .. }
         | Step::Retired { .. }

@@ -392,6 +392,8 @@ impl Context {
         }
         let asked = self.asked();
         self.close_question();
+        // What the cloud showed before somebody thought may be over.
+        self.lookup.stale();
         self.link_tries = 0;
         self.signals.push_back(match answer {
             Answer::Skip => Signal::Stop(Fault::Cancelled(asked)),

@@ -111,6 +111,17 @@ impl Crediting {
         if cx.serial().is_none() {
             return Undoing::enter(cx, Fault::SerialNeeded);
         }
+        // While somebody thought, another job may have brought the device online.
+        if cx.recovering
+            && let Some(serial) = cx.serial().cloned()
+        {
+            cx.look_afresh(&serial);
+            match cx.known(&serial) {
+                None => return State::Crediting(self),
+                Some(Err(fault)) => return Undoing::enter(cx, fault),
+                Some(Ok(shown)) => cx.recall(&shown),
+            }
+        }
         // Since the job began the device has come to a credential otherwise: a second one is not for it.
         if cx.works_otherwise {
             return Undoing::enter(cx, Fault::AlreadyCommissioned);

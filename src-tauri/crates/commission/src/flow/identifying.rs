@@ -69,7 +69,7 @@ impl Identifying {
             (Step::Checking(asked, _), Signal::Checked(call, Ok(proven_identity))) if call == asked => {
                 match accept(cx, proven_identity) {
                     Ok(()) => Self::look_up(cx, proven),
-                    Err(fault @ Fault::LabelMismatch { .. }) if !cx.ever_applied => {
+                    Err(fault @ Fault::LabelMismatch { .. }) if !cx.ever_applied && !cx.recovering => {
                         cx.find_another();
                         let step = Step::Searching(fault);
                         State::Identifying(Self { proven, step })

@@ -101,8 +101,9 @@ impl Proving {
                 if fault == Fault::LockedOut {
                     return trouble(cx, fault);
                 }
-                // A device that was given settings is the right one, whatever it says now.
-                if cx.ever_applied {
+                // A device that was given settings is the right one, whatever it says now; and a job that is taken up again
+                // turns to no other, which may have come to work for somebody meanwhile.
+                if cx.ever_applied || cx.recovering {
                     return Self::refused(cx);
                 }
                 cx.find_another();

@@ -97,10 +97,10 @@ impl Context {
     }
 
     /// Asks for a claim early, so that nobody waits for it later: where the policy says so, and where no credential
-    /// has to be switched off first. Never where an earlier one may still be used.
+    /// has to be switched off first. Never where an earlier one may still be used, nor where the cloud has to be asked first.
     pub(super) fn prefetch_claim(&mut self) {
         let early = self.plan.policy.prefetch_claim && self.plan.purpose != Purpose::Transfer;
-        if early && !self.plain && !self.ever_applied {
+        if early && !self.plain && !self.ever_applied && !self.recovering {
             self.want_claim();
         }
     }
