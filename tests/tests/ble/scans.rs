@@ -110,7 +110,7 @@ on_the_air! {
         // The scan is stopped for the connection, and goes on after it.
         busy(2);
         let link = ble.connect(&seen.peripheral, PATIENCE).await.unwrap();
-        within("hearing", sightings.recv()).await.unwrap();
+        within("hearing", ble.state().wait_for(|state| state.hears)).await.unwrap();
         link.disconnect().await;
         assert_eq!(radio.adapter("hci0").unwrap().config().busy_scans, 0);
         radio.stop().await;

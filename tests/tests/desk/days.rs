@@ -548,7 +548,7 @@ async fn two_devices_of_one_name_have_two_labels_two_rows_and_two_jobs() {
     let view = screen.until("done", |view| view.progress.done == 2).await;
     let mut serials: Vec<_> = view.jobs.iter().filter_map(|job| job.serial.clone()).collect();
     serials.sort();
-    assert_eq!(serials, ["D1", "D2"]);
+    assert_eq!(serials, ["D0001", "D0002"]);
     assert_ne!(view.jobs[0].peripheral, view.jobs[1].peripheral);
     for serial in serials {
         assert_eq!(site.missing(&serial), [""; 0]);
