@@ -16,6 +16,7 @@ use thiserror::Error;
 use zeroize::Zeroizing;
 
 use crate::device::{Serial, SerialError, Sighting};
+use crate::dialect::Strength;
 use crate::secret::Pop;
 use crate::text::shown;
 
@@ -37,8 +38,21 @@ pub struct Label {
     pub username: Option<String>,
     /// The serial number: our own key `serial`, which other tools ignore.
     pub serial: Option<Serial>,
-    /// The security scheme that the label expects; what the device says goes before it.
+    /// The security scheme that the label states.
     pub security: Option<u8>,
+}
+
+impl Label {
+    /// How strongly the device's session is protected by the label's word; none where it does not say. Which nonces a device
+    /// of security 2 uses no label says.
+    pub fn strength(&self) -> Option<Strength> {
+        Some(match self.security? {
+            0 => Strength::Nothing,
+            1 if self.pop.is_none() => Strength::Encryption,
+            1 => Strength::GuessablePop,
+            _ => Strength::ReusedNonces,
+        })
+    }
 }
 
 /// Why a text is no label of a device that Fieldkey can bring online; [`LabelError::advice`] says what to do.

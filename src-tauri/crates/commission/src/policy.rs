@@ -80,25 +80,37 @@ pub struct Least {
     pub identity: bool,
 }
 
-impl Policy {
-    /// Whether secrets may go to a device that offers this, before anything is proven to it.
+impl Least {
+    /// Whether a device that offers this can be the one that is known.
     ///
     /// # Errors
-    /// [`Fault::Downgraded`] where it offers less than is known of it; else the one relaxation that the policy would need.
-    pub fn permit(&self, least: Least, offered: &Capabilities) -> Result<(), Fault> {
-        let known = least.strength;
+    /// [`Fault::Downgraded`] where it offers less.
+    pub fn permit(self, offered: &Capabilities) -> Result<(), Fault> {
+        let known = self.strength;
         if offered.strength < known && holds(Kind::NoDowngrade) {
             return Err(Fault::Downgraded {
                 known: known.words(),
                 offered: offered.strength.words(),
             });
         }
-        if least.identity && !offered.identity && self.identity != IdentityPolicy::Off {
+        if self.identity && !offered.identity {
             return Err(Fault::Downgraded {
                 known: "a proof of identity",
                 offered: "none",
             });
         }
+        Ok(())
+    }
+}
+
+impl Policy {
+    /// Whether secrets may go to a device that offers this, before anything is proven to it.
+    ///
+    /// # Errors
+    /// [`Fault::Downgraded`] where it offers less than is known of it; else the one relaxation that the policy would need.
+    pub fn permit(&self, least: Least, offered: &Capabilities) -> Result<(), Fault> {
+        let identity = least.identity && self.identity != IdentityPolicy::Off;
+        Least { identity, ..least }.permit(offered)?;
         if !offered.encrypted && !self.allow_unencrypted {
             return Err(Fault::Unencrypted);
         }

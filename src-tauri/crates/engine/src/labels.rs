@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use commission::device::Serial;
+use commission::dialect::Strength;
 use commission::label::{Label, MAX_NAME};
 use commission::network::Ssid;
 use commission::secret::Pop;
@@ -24,6 +25,8 @@ pub struct Row {
     pub pop: Option<Pop>,
     /// Its Security 2 user name, where it is not the usual one.
     pub username: Option<String>,
+    /// How strongly its session is protected, where its label says so.
+    pub strength: Option<Strength>,
     /// Its network, where it differs from the batch's.
     pub network: Option<String>,
 }
@@ -281,6 +284,7 @@ fn check(mut fields: Fields) -> Result<Row, Fault> {
         name,
         serial,
         pop: given("pop").map(Pop::new).or(label.pop),
+        strength: label.strength(),
         username: given("username").or(label.username),
         network,
     })

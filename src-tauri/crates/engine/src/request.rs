@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use commission::claim::Purpose;
 use commission::device::Serial;
+use commission::dialect::Strength;
 use commission::fault::Fault;
 use commission::flow::{Answer, JobId, QuestionId};
 use commission::gatt::PeripheralId;
@@ -35,6 +36,8 @@ pub struct Order {
     pub pop: Option<Pop>,
     /// Espressif Security 2 user name, where the label says it.
     pub username: Option<String>,
+    /// How strongly its session is protected, where the label says so: a device that offers less is another one.
+    pub strength: Option<Strength>,
     /// The network, where chosen; else the person is asked.
     pub network: Option<Network>,
     /// The site that it is commissioned at, where one is named; goes to the journal.

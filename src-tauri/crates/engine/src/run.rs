@@ -31,7 +31,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{AbortHandle, JoinHandle, JoinSet};
 use tokio::time::timeout;
 
-use self::acquaintances::{Acquaintances, Looks};
+use self::acquaintances::{Acquaintances, Looks, Met};
 use self::blinking::Blinked;
 use self::radio::Reception;
 use self::resuming::{Recall, Recalled, Take};
@@ -146,8 +146,8 @@ enum Wake {
     Deaf(u64, Option<LinkError>),
     /// What the journal says of the jobs that are to be taken up.
     Recalled(Result<Recalled, JournalError>),
-    /// The serials that the journal has of devices.
-    Met(BTreeMap<PeripheralId, Serial>),
+    /// What the journal has of devices.
+    Met(BTreeMap<PeripheralId, Met>),
 }
 
 /// A job's link, with the number of the attempt that made it.
@@ -479,8 +479,8 @@ impl Driver {
                 }
             }
             Wake::Recalled(recalled) => self.recalled(recalled),
-            Wake::Met(serials) => {
-                self.acquaintances.remember(serials);
+            Wake::Met(met) => {
+                self.acquaintances.remember(met);
                 self.met = true;
             }
         }
@@ -576,7 +576,7 @@ impl Driver {
             serial: looks.serial,
             pop: looks.pop,
             wrong_pops: self.acquaintances.wrong(&device.peripheral),
-            least: Least::default(),
+            least: self.acquaintances.least(&device.peripheral, order.strength),
             username: order.username,
             network: order.network,
             site: order.site,

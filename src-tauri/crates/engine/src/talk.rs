@@ -9,7 +9,7 @@ use commission::dialect::{self, Client, Command, Report};
 use commission::fault::Fault;
 use commission::gatt::PeripheralId;
 use commission::label::Label;
-use commission::policy::Limits;
+use commission::policy::{Least, Limits};
 use commission::secret::Entropy;
 
 use crate::ports::{Clock, Link, Radio};
@@ -53,16 +53,17 @@ pub async fn talk(
 /// one. The link is given back in any case.
 ///
 /// # Errors
-/// [`Fault::BlinkUnsupported`] where it cannot; [`Fault::Cancelled`] where it was stopped; else why there was no session.
+/// [`Fault::BlinkUnsupported`] where it cannot; [`Fault::Downgraded`] where it offers less protection than is known of it;
+/// [`Fault::Cancelled`] where it was stopped; else why there was no session.
 pub async fn blink(
     radio: &dyn Radio,
-    device: (&PeripheralId, DialectKind),
+    device: (&PeripheralId, DialectKind, Least),
     label: Option<Label>,
     clock: &dyn Clock,
     entropy: &mut (dyn Entropy + Send),
     stop: impl Future<Output = ()>,
 ) -> Result<(), Fault> {
-    let (peripheral, kind) = device;
+    let (peripheral, kind, least) = device;
     tokio::pin!(stop);
     let link = tokio::select! {
         link = radio.connect(peripheral, CONNECT) => link.map_err(Fault::Link)?,
@@ -71,8 +72,9 @@ pub async fn blink(
     let mut client = dialect::client(kind, link.table(), &Limits::default());
     let blinks = async {
         let described = talk(link.as_ref(), client.as_mut(), Command::Describe, clock, entropy).await?;
-        if !matches!(described, Report::Described(can) if can.blink) {
-            return Err(Fault::BlinkUnsupported);
+        match described {
+            Report::Described(can) if can.blink => least.permit(&can)?,
+            _ => return Err(Fault::BlinkUnsupported),
         }
         let (pop, username) = label.map_or((None, None), |label| (label.pop, label.username));
         let refusals = 0;

@@ -111,6 +111,7 @@ async fn orders(
             serial: row.serial,
             pop: row.pop,
             username: row.username,
+            strength: row.strength,
             network,
             site: site.map(|site| site.name.clone()),
             purpose: wanted.purpose.into(),
@@ -145,6 +146,7 @@ async fn typed(setup: &Setup, device: &str, wanted: &args::Commission) -> Result
             .clone()
             .or_else(|| label.as_ref().and_then(|label| label.serial.clone())),
         pop: label.as_ref().and_then(|label| label.pop.clone()),
+        strength: label.as_ref().and_then(Label::strength),
         username: label.and_then(|label| label.username),
         network: None,
     })

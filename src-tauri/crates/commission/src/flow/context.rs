@@ -146,6 +146,8 @@ pub(super) struct Context {
     pub(super) refusals: u8,
     /// PoPs that this job sent the present device and that were not proven: refused, or never answered.
     pub(super) unproven: u8,
+    /// The same of the other devices of the name.
+    sent: BTreeMap<PeripheralId, u8>,
     /// What is known of the device's protection: what was offered once is demanded from then on.
     pub(super) least: Least,
     pub(super) identity: Option<Identity>,
@@ -237,6 +239,7 @@ impl Context {
             tried: Vec::new(),
             searching: None,
             unproven: 0,
+            sent: BTreeMap::new(),
             wrong_pops: 0,
             identity: None,
             bound: None,
@@ -467,8 +470,9 @@ impl Context {
     pub(super) fn turn_to(&mut self, other: Namesake, why: Fault) {
         let first = core::mem::replace(&mut self.plan.peripheral, other.peripheral);
         self.tried.push(first);
+        self.sent.insert(first.clone(), self.unproven);
         self.refusals = other.wrong_pops;
-        self.unproven = 0;
+        self.unproven = self.sent.get(&self.plan.peripheral).copied().unwrap_or(0);
         self.least = self.plan.least;
         self.capabilities = Capabilities::default();
         self.looked = false;

@@ -113,6 +113,7 @@ impl Worker {
                 target,
                 serial: label.as_ref().and_then(|label| label.serial.clone()),
                 pop: label.as_ref().and_then(|label| label.pop.clone()),
+                strength: label.as_ref().and_then(Label::strength),
                 username: label.and_then(|label| label.username),
                 network: None,
                 site: site.clone(),
@@ -272,6 +273,7 @@ impl Worker {
             }
         };
         if let Some(label) = label {
+            order.strength = label.strength().or(order.strength);
             order.pop = label.pop.or(order.pop);
             order.username = label.username.or(order.username);
             order.serial = label.serial.or(order.serial);

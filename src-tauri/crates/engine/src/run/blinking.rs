@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use commission::fault::Fault;
 use commission::gatt::PeripheralId;
+use commission::label::Label;
 use commission::secret::Pop;
 
 use super::Driver;
@@ -49,6 +50,8 @@ impl Driver {
                 return;
             }
         };
+        let stated = label.as_ref().and_then(Label::strength);
+        let least = self.acquaintances.least(&peripheral, stated);
         self.blinking.insert(peripheral.clone());
         let (radio, clock) = (Arc::clone(&self.parts.radio), Arc::clone(&self.parts.clock));
         let mut stopped = self.stop.subscribe();
@@ -57,7 +60,7 @@ impl Driver {
                 // An error means that the loop is gone, which stops it just as well.
                 let _ = stopped.wait_for(|stopped| *stopped).await;
             };
-            let device = (&peripheral, kind);
+            let device = (&peripheral, kind, least);
             let blinked =
                 talk::blink(radio.as_ref(), device, label, clock.as_ref(), &mut entropy, stop).await;
             let refused = pop.filter(|_| blinked == Err(Fault::WrongPop));

@@ -230,7 +230,7 @@ impl Driver {
             pop: None,
             username: None,
             wrong_pops: self.acquaintances.wrong(peripheral),
-            least: Least::default(),
+            least: self.acquaintances.least(peripheral, None),
             network: None,
             site: site.clone(),
             purpose: *purpose,

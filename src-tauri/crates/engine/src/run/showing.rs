@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use commission::dialect::strength_of;
 use commission::evidence::{Evidence, Fact};
 use commission::fault::Fault;
 use commission::flow::{Event, JobId, Outcome, OutcomeRecord, Stage, Step};
@@ -130,7 +131,11 @@ impl Driver {
         let device = self.taken.get(&id).or_else(|| self.wrong_ones.get(&id));
         let Some(device) = device else { return };
         match &evidence.fact {
-            Fact::PossessionProven { .. } => self.acquaintances.accepted(device),
+            Fact::PossessionProven { scheme } => {
+                let kind = self.around.get(device).map(|heard| heard.dialect);
+                let strength = kind.map(|kind| strength_of(kind, scheme));
+                self.acquaintances.accepted(device, strength.unwrap_or_default());
+            }
             Fact::PossessionRefused => {
                 let pop = self.looks.get(&id).and_then(|looks| looks.pop.as_ref());
                 self.acquaintances.refused(device, pop);

@@ -273,6 +273,7 @@ impl Bench {
             serial: serial.map(|serial| Serial::new(serial).unwrap()),
             pop: None,
             username: None,
+            strength: None,
             network: None,
             site: Some("Hall 3".into()),
             parameters: BTreeMap::new(),
