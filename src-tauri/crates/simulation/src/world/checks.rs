@@ -177,8 +177,8 @@ impl World {
                         )
                     });
                 }
-                let later =
-                    done_later(&self.journal, kept.number, |done| done == principal).filter(|_| recovers && !several);
+                let later = done_later(&self.journal, kept.number, |done| done == principal)
+                    .filter(|_| recovers && !several);
                 rules.hold(Rule::DoneStaysDone, later.is_none(), || {
                     let later = later.map(job_name).unwrap_or_default();
                     format!(

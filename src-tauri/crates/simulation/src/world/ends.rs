@@ -92,10 +92,11 @@ impl World {
                     .map(|(id, _)| id.as_str())
                     // Another job gave the device another one that works: this one is over.
                     .filter(|id| {
-                        let settles =
-                            |done: &str| cloud.whose(done) == cloud.whose(id) && cloud.is_active(done);
+                        let same = |done: &str| cloud.whose(done) == cloud.whose(id);
+                        let works = |done: &str| same(done) && cloud.is_active(done);
                         let mut others = self.journal.iter().filter(|(job, _)| **job != at.job);
-                        !others.any(|(_, other)| other.done().any(settles))
+                        let later = done_later(&self.journal, kept.number, same);
+                        later.is_none() && !others.any(|(_, other)| other.done().any(works))
                     })
                     .collect();
                 let said = fault.code() == "earlier-identity-off";
