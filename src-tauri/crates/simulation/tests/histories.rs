@@ -368,3 +368,21 @@ fn no_job_locks_a_device_that_it_comes_back_to_from_another_of_its_name() {
     history.scene.devices[2].name = 2;
     holds(&history);
 }
+
+#[test]
+fn a_done_job_that_only_takes_a_claim_back_settles_no_later_visit() {
+    let mut history = one(sound(), Purpose::New)
+        .then(commission(Purpose::Service))
+        .but(Question, 1, Hesitates(102))
+        .but(Call(Retire), 1, Unanswered)
+        .but(Call(Deactivate), 1, Late(67));
+    history.scene.clouds[0].life = 110;
+    history.scene.orders[0].what = What::Commission {
+        device: RED,
+        label: RED,
+        purpose: Purpose::New,
+        serial: true,
+        network: Given::Not,
+    };
+    holds(&history);
+}

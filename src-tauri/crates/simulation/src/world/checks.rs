@@ -177,8 +177,8 @@ impl World {
                         )
                     });
                 }
-                let later =
-                    done_later(&self.journal, kept.number, |done| done == principal).filter(|_| recovers);
+                let later = done_later(&self.journal, kept.number, |done| done == principal)
+                    .filter(|_| recovers && !several);
                 rules.hold(Rule::DoneStaysDone, later.is_none(), || {
                     let later = later.map(job_name).unwrap_or_default();
                     format!(
@@ -206,7 +206,13 @@ impl World {
                         )
                     });
                 }
-                if recovers {
+                let several = self
+                    .devices
+                    .iter()
+                    .filter(|device| serial(device.spec.serial) == asked.serial)
+                    .count()
+                    > 1;
+                if recovers && !several {
                     let later = done_later(&self.journal, kept.number, |done| {
                         cloud.whose(done).as_ref() == Some(&asked.serial)
                     });

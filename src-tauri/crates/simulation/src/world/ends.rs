@@ -90,10 +90,13 @@ impl World {
                     .iter()
                     .filter(|(_, by)| **by == at.job)
                     .map(|(id, _)| id.as_str())
-                    // A later job gave the device another one: whether this one works is over.
+                    // Another job gave the device another one that works: this one is over.
                     .filter(|id| {
                         let same = |done: &str| cloud.whose(done) == cloud.whose(id);
-                        done_later(&self.journal, kept.number, same).is_none()
+                        let works = |done: &str| same(done) && cloud.is_active(done);
+                        let mut others = self.journal.iter().filter(|(job, _)| **job != at.job);
+                        let later = done_later(&self.journal, kept.number, same);
+                        later.is_none() && !others.any(|(_, other)| other.done().any(works))
                     })
                     .collect();
                 let said = fault.code() == "earlier-identity-off";
