@@ -469,8 +469,8 @@ impl Context {
     /// Turns to another device of the same name: what is known of the first says nothing about it.
     pub(super) fn turn_to(&mut self, other: Namesake, why: Fault) {
         let first = core::mem::replace(&mut self.plan.peripheral, other.peripheral);
-        self.tried.push(first);
         self.sent.insert(first.clone(), self.unproven);
+        self.tried.push(first);
         self.refusals = other.wrong_pops;
         self.unproven = self.sent.get(&self.plan.peripheral).copied().unwrap_or(0);
         self.least = self.plan.least;
