@@ -283,8 +283,8 @@ fn check(mut fields: Fields) -> Result<Row, Fault> {
     Ok(Row {
         name,
         serial,
-        pop: given("pop").map(Pop::new).or(label.pop),
         strength: label.strength(),
+        pop: given("pop").map(Pop::new).or(label.pop),
         username: given("username").or(label.username),
         network,
     })

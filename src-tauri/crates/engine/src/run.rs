@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use commission::device::{Serial, Sighting};
+use commission::device::Sighting;
 use commission::dialect;
 use commission::fault::Fault;
 use commission::finding::{Finder, Wanted};
@@ -24,7 +24,7 @@ use commission::flow::{Answer, Batch, CallId, Dialects, Ended, Input, Job, JobId
 use commission::gatt::{GattTable, LinkError, PeripheralId};
 use commission::nearby::{Nearby, Surroundings};
 use commission::organisation::OrganisationId;
-use commission::policy::{Least, Limits, Policy};
+use commission::policy::{Limits, Policy};
 use commission::secret::Entropy;
 use commission::time::Moment;
 use tokio::sync::{mpsc, oneshot, watch};

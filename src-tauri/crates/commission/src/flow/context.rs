@@ -528,6 +528,12 @@ impl Context {
             && thing.is_some_and(|thing| thing.active().any(|own| !self.known_before.contains(&own.id)));
     }
 
+    /// Whether the credential that this job's claim led to may be active.
+    pub(super) fn registered_is_active(&self) -> bool {
+        let principal = self.watch.principal(&self.off.earlier);
+        self.watch.is_registered() && principal.is_none_or(|own| self.watch.may_be_active(&own))
+    }
+
     /// Whether nothing of ours is left in the cloud, as far as is known.
     pub(super) fn nothing_left(&self) -> bool {
         matches!(self.purse, Purse::Empty | Purse::Wanted | Purse::Refused(_))

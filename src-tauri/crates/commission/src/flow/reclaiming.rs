@@ -136,7 +136,7 @@ impl Context {
                 self.reclaiming.left.push(key);
             }
         }
-        if current {
+        if current || self.reclaiming.queue.is_empty() {
             self.reclaiming.attempt.end();
         }
         if !self.reclaiming.queue.is_empty() {

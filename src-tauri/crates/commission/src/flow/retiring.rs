@@ -72,7 +72,7 @@ impl Context {
                 self.retiring.queue.retain(|cleanup| *cleanup != asked);
                 self.retiring.left.retain(|(cleanup, _)| *cleanup != asked);
                 self.note(Step::Retired { cleanup: asked });
-                if current {
+                if current || self.retiring.queue.is_empty() {
                     self.retiring.attempt.end();
                 }
             }

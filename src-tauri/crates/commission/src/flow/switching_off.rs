@@ -119,6 +119,9 @@ impl Context {
     fn gone(&mut self, asked: &str) {
         self.off.earlier.retain(|earlier| earlier != asked);
         self.off.unclear.remove(asked);
+        if self.off.earlier.is_empty() {
+            self.off.attempt.end();
+        }
         if self.off.off.insert(asked.into()) {
             let principal = asked.into();
             self.note(Step::Deactivated { principal });

@@ -169,7 +169,8 @@ impl Undoing {
         if cx.applied && !says_so && !cx.left_alone {
             fault = Fault::SettingsKept(Box::new(fault));
         }
-        let mut undone = cx.nothing_left();
+        // What this job registered may be what the device works with.
+        let mut undone = cx.nothing_left() && !cx.registered_is_active();
         if cx.off.any_off() && !cx.superseded {
             fault = Fault::EarlierOff(Box::new(fault));
             // The device has no identity, which another try can give it; who only wants it undone has been told.

@@ -120,6 +120,11 @@ impl Watch {
             .is_some_and(|thing| thing.active().any(|active| active.id == principal))
     }
 
+    /// Whether nobody has shown this credential to be off.
+    pub(super) fn may_be_active(&self, principal: &str) -> bool {
+        self.thing.is_none() || self.is_active(principal)
+    }
+
     /// Whether this credential is the only active one.
     pub(super) fn is_only_active(&self, principal: &str) -> bool {
         match &self.thing {

@@ -13,7 +13,6 @@ use commission::fault::Fault;
 use commission::flow::{Job, JobId, OutcomeRecord, Plan, Step};
 use commission::gatt::PeripheralId;
 use commission::ledger::{Ledger, Open, Record, Whose};
-use commission::policy::Least;
 
 use super::acquaintances::Looks;
 use super::{Driver, Wake};
