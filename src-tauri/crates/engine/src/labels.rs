@@ -259,6 +259,7 @@ fn check(mut fields: Fields) -> Result<Row, Fault> {
         Some(text) => Label::parse(&text).map_err(|error| Fault("label", error.to_string()))?,
         None => Label::default(),
     };
+    let strength = label.strength();
     let name = match (given("name"), label.name) {
         (Some(name), Some(of)) if name != of => {
             return Err(Fault(
@@ -283,7 +284,7 @@ fn check(mut fields: Fields) -> Result<Row, Fault> {
     Ok(Row {
         name,
         serial,
-        strength: label.strength(),
+        strength,
         pop: given("pop").map(Pop::new).or(label.pop),
         username: given("username").or(label.username),
         network,

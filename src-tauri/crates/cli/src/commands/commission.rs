@@ -146,7 +146,7 @@ async fn typed(setup: &Setup, device: &str, wanted: &args::Commission) -> Result
             .clone()
             .or_else(|| label.as_ref().and_then(|label| label.serial.clone())),
         pop: label.as_ref().and_then(|label| label.pop.clone()),
-        strength: label.as_ref().and_then(Label::strength),
+        strength: label.as_ref().and_then(|label| label.strength()),
         username: label.and_then(|label| label.username),
         network: None,
     })

@@ -27,8 +27,8 @@ use crate::time::UnixTime;
 pub struct JobId(pub Uuid);
 
 /// Names one thing that the flow asked to be done outside, so that its answer says which one it answers. Each is given
-/// once in one run of a job.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// once in one run of a job, and later ones are greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CallId(pub u32);
 
 /// Names one question to a person, so that a late answer is not taken for the answer to the next one. Each is given once

@@ -137,7 +137,7 @@ impl Context {
         match result {
             Ok(thing) => {
                 let off = !is_active(&thing, asked);
-                self.watch.thing = Some(thing);
+                self.watch.take_registration(call, thing);
                 if off {
                     self.gone(asked);
                     if current {

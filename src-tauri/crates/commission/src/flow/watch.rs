@@ -30,7 +30,9 @@ pub(super) struct Watch {
     /// The claim is over and led to nothing.
     pub(super) over: bool,
     /// The registration as it stands.
-    pub(super) thing: Option<Thing>,
+    thing: Option<Thing>,
+    /// The call whose answer showed it so: one that was asked for before shows nothing newer, whenever it is answered.
+    shown_by: CallId,
     trouble: Option<Fault>,
     /// A later job has changed something at the device, so that it has to be seen online now.
     pub(super) overtaken: bool,
@@ -146,6 +148,14 @@ impl Watch {
         self.trouble.clone()
     }
 
+    /// Takes the registration as the answer to this call shows it.
+    pub(super) fn take_registration(&mut self, call: CallId, thing: Thing) {
+        if call >= self.shown_by {
+            self.shown_by = call;
+            self.thing = Some(thing);
+        }
+    }
+
     fn take(&mut self, evidence: &Evidence) {
         let filled = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         match &evidence.fact {
@@ -234,7 +244,7 @@ impl Context {
             return;
         };
         match result {
-            Ok(seen) => self.take_observation(seen, asked_at),
+            Ok(seen) => self.take_observation(call, seen, asked_at),
             Err(error) => {
                 self.watch.attempt.pause(&error, self.now, &self.plan.limits);
                 self.watch.trouble = Some(fault(error));
@@ -278,12 +288,12 @@ impl Context {
         };
     }
 
-    fn take_observation(&mut self, seen: Observation, asked_at: Moment) {
+    fn take_observation(&mut self, call: CallId, seen: Observation, asked_at: Moment) {
         let nothing_new = seen.evidence.is_empty();
         self.watch.trouble = None;
         self.watch.after = self.watch.after.max(seen.next);
-        if seen.thing.is_some() {
-            self.watch.thing = seen.thing;
+        if let Some(thing) = seen.thing {
+            self.watch.take_registration(call, thing);
         }
         for evidence in seen.evidence {
             if evidence.source != Source::Cloud {

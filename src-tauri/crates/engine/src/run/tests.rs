@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use async_trait::async_trait;
 use commission::claim::Purpose;
+use commission::device::Serial;
 use commission::flow::{OutcomeRecord, Stage, Step};
 use commission::gatt::GattOp;
 use std::pin::Pin;
