@@ -231,12 +231,15 @@ impl Record {
         }
     }
 
-    /// Whether both had the same device, by its serial number; where the other ended before it knew that, and so before it
+    /// Whether both had the same device: by its key, whatever serial number it stated; by its serial number; where the other ended before it knew that, and so before it
     /// changed anything, by what the radio called the device. Names say nothing, and two keys under one serial number are
     /// two devices.
     fn is_of_the_device_of(&self, other: &Self) -> bool {
         let (keys, others) = (self.keys(), other.keys());
-        let same_keys = keys.is_empty() || others.is_empty() || keys == others;
+        let both = !keys.is_empty() && !others.is_empty();
+        if both && keys == others {
+            return true;
+        }
         let same = match (self.serial(), other.serial()) {
             (Some(serial), Some(other)) => serial == other,
             (Some(_), None)
@@ -246,7 +249,7 @@ impl Record {
             }
             _ => false,
         };
-        same && same_keys
+        same && !both
     }
 
     fn peripheral(&self) -> Option<&PeripheralId> {

@@ -132,6 +132,8 @@ impl Joining {
             }
             (Step::Applying, Report::Failed(fault @ Fault::SettingsRefused(_))) => {
                 cx.applied = false;
+                // It may refuse since it is in a network by settings of before, and use the claim there.
+                cx.watch_claim();
                 if cx.capabilities.retry_in_place && !cx.reset_tried {
                     cx.reset_tried = true;
                     cx.needs_reset = true;

@@ -2,7 +2,7 @@
 //!
 //! It decides and does nothing: the caller hands in what happened ([`Input`]) with the time, takes out what to do
 //! ([`Action`]) and what became known ([`Event`]), and calls back at the stated moment. Every step with an effect
-//! outside is asked to be written down ([`Action::Record`]) and is done only after [`Input::Recorded`].
+//! outside is asked to be written down ([`Action::Record`]) and is done only after [`Ended::Recorded`].
 //!
 //! A job is a state (one file a stage) over a context. A stage hears `context::Signal`s and answers with the state
 //! that follows. What goes on beside the stages lives in the context: the link and the dialect's client on it
