@@ -183,6 +183,8 @@ pub(super) struct Context {
     pub(super) joined: bool,
     /// The device said over this link that it is in no network.
     pub(super) stranded: bool,
+    /// An earlier run left something.
+    pub(super) left_before: bool,
     /// This job was taken up again after a restart.
     pub(super) recovering: bool,
     /// Credentials that the device had when the job began.
@@ -257,6 +259,7 @@ impl Context {
             ever_applied: false,
             joined: false,
             stranded: false,
+            left_before: false,
             recovering: false,
             known_before: Vec::new(),
             works_otherwise: false,
@@ -507,7 +510,7 @@ impl Context {
             Outcome::Unknown { stage, fault }
         } else {
             // What an earlier run left is as it was.
-            let undone = self.nothing_left() && !self.off.any_off() && !self.recovering;
+            let undone = self.nothing_left() && !self.off.any_off() && !self.left_before;
             Outcome::Failed { stage, fault, undone }
         });
         self.end(outcome);

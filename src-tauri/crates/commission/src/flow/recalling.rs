@@ -117,6 +117,7 @@ fn go_on(cx: &mut Context, remains: Remains, has_claim: bool) -> State {
 /// Takes over what an earlier run left; whether there is a claim to watch or to undo.
 pub(super) fn take_over(cx: &mut Context, remains: &Remains) -> bool {
     cx.recovering = true;
+    cx.left_before = !remains.is_empty();
     for cleanup in &remains.leftover {
         cx.retire(cleanup.clone());
     }

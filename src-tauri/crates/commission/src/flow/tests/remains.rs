@@ -193,7 +193,11 @@ fn left_after(steps: &[Step]) -> Remains {
 
 #[test]
 fn a_crash_after_each_step_leaves_what_may_have_happened() {
-    let nothing = Remains::default();
+    let begun = Some((PeripheralId("p".into()), false));
+    let nothing = Remains {
+        begun,
+        ..Remains::default()
+    };
     let identified = Remains {
         serial: Some(serial()),
         identity: Some(identity()),
@@ -218,9 +222,13 @@ fn a_crash_after_each_step_leaves_what_may_have_happened() {
         issued_at: Some(UnixTime(1001)),
         ..seen.clone()
     };
+    let sent = Remains {
+        sent: true,
+        ..issued.clone()
+    };
     let applied = Remains {
         applied: true,
-        ..issued.clone()
+        ..sent.clone()
     };
     let registered = Remains {
         thing: Some("thing-1".into()),
@@ -246,16 +254,16 @@ fn a_crash_after_each_step_leaves_what_may_have_happened() {
         &seen,       // writing settings
         &asked,      // claiming
         &issued,     // claimed
-        &issued,     // sending the claim
-        &issued,     // claim committed
+        &sent,       // sending the claim
+        &sent,       // claim committed
         &applied,    // applying
         &applied,    // joined
         &registered,
         &switching, // deactivating
         &single,
-        &single,  // releasing
-        &single,  // released, not yet ended
-        &nothing, // done
+        &single,             // releasing
+        &single,             // released, not yet ended
+        &Remains::default(), // done
     ];
     let journey = journey();
     assert_eq!(journey.len(), expected.len());
