@@ -147,7 +147,8 @@ async fn a_wrong_passphrase_is_asked_for_in_place_and_the_corrected_one_brings_t
     assert_eq!(job.state, JobState::Attention);
     assert!(matches!(&job.question, Some(QuestionView::Passphrase { network, .. }) if network == "Workshop"));
     screen.send(json!({
-        "do": "answer", "job": job.id, "reply": { "answer": "passphrase", "passphrase": PASSPHRASE },
+        "do": "answer", "job": job.id, "question": job.asked,
+        "reply": { "answer": "passphrase", "passphrase": PASSPHRASE },
     }));
     screen.until("done", |view| view.progress.done == 1).await;
     assert_eq!(site.links("A").len(), 1, "the same link");
@@ -159,18 +160,24 @@ async fn an_answer_that_is_no_passphrase_does_not_make_another_try_forget_its_ne
     let site = Site::open("[[device]]\nserial = \"A\"\nkeep_link = true").await;
     let mut screen = Screen::signed_in(&site).await;
     screen.commission_all(&site, "mistyped-kettle-41").await;
+    let mut answered = None;
     for (code, said) in [
         ("passphrase-refused", "short"),
         ("passphrase-invalid", ""),
         ("passphrase-invalid", "skip"),
     ] {
-        let asks = |job: &JobView| matches!(&job.question, Some(QuestionView::Passphrase { failure, .. }) if failure.code == code);
+        let asks = |job: &JobView| {
+            job.asked != answered
+                && matches!(&job.question, Some(QuestionView::Passphrase { failure, .. }) if failure.code == code)
+        };
         let view = screen.until(code, |view| view.jobs.iter().any(asks)).await;
         let reply = match said {
             "skip" => json!({ "answer": "skip" }),
             said => json!({ "answer": "passphrase", "passphrase": said }),
         };
-        screen.send(json!({ "do": "answer", "job": view.jobs[0].id, "reply": reply }));
+        let (job, question) = (view.jobs[0].id, view.jobs[0].asked);
+        screen.send(json!({ "do": "answer", "job": job, "question": question, "reply": reply }));
+        answered = question;
     }
     let view = screen.until("its end", |view| view.progress.failed == 1).await;
     screen.send(json!({ "do": "retry", "job": view.jobs[0].id }));
@@ -202,8 +209,8 @@ async fn a_label_scanned_for_a_device_that_asks_is_taken_only_from_that_device_a
             view.jobs.iter().any(|job| job.question.is_some())
         })
         .await;
-    let job = view.jobs[0].id;
-    let answer = |label: serde_json::Value| json!({ "do": "answer", "job": job, "reply": { "answer": "label", "text": label.to_string() } });
+    let (job, question) = (view.jobs[0].id, view.jobs[0].asked);
+    let answer = |label: serde_json::Value| json!({ "do": "answer", "job": job, "question": question, "reply": { "answer": "label", "text": label.to_string() } });
     screen.send(answer(json!({ "name": "SOME_OTHER", "pop": pop })));
     screen
         .until("whose label that is", |view| {
@@ -503,7 +510,7 @@ async fn values_for_a_template_stay_with_the_devices_that_they_were_given_for_an
         .until("the second done", |view| view.progress.done == 1)
         .await;
     screen.send(json!({
-        "do": "answer", "job": asked.jobs[0].id,
+        "do": "answer", "job": asked.jobs[0].id, "question": asked.jobs[0].asked,
         "reply": { "answer": "label", "text": first[0].to_string() },
     }));
     let done = screen.until("both done", |view| view.progress.done == 2).await;
