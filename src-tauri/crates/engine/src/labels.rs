@@ -25,10 +25,22 @@ pub struct Row {
     pub pop: Option<Pop>,
     /// Its Security 2 user name, where it is not the usual one.
     pub username: Option<String>,
-    /// How strongly its session is protected, where its label says so.
-    pub strength: Option<Strength>,
+    /// The security scheme, where its label states one.
+    pub security: Option<u8>,
     /// Its network, where it differs from the batch's.
     pub network: Option<String>,
+}
+
+impl Row {
+    /// How strongly its session is protected, where its label says so.
+    pub fn strength(&self) -> Option<Strength> {
+        let label = Label {
+            pop: self.pop.clone(),
+            security: self.security,
+            ..Label::default()
+        };
+        label.strength()
+    }
 }
 
 /// What is wrong with a file of labels. Holds no value of a field that might be a secret.
@@ -259,7 +271,7 @@ fn check(mut fields: Fields) -> Result<Row, Fault> {
         Some(text) => Label::parse(&text).map_err(|error| Fault("label", error.to_string()))?,
         None => Label::default(),
     };
-    let strength = label.strength();
+    let security = label.security;
     let name = match (given("name"), label.name) {
         (Some(name), Some(of)) if name != of => {
             return Err(Fault(
@@ -284,7 +296,7 @@ fn check(mut fields: Fields) -> Result<Row, Fault> {
     Ok(Row {
         name,
         serial,
-        strength,
+        security,
         pop: given("pop").map(Pop::new).or(label.pop),
         username: given("username").or(label.username),
         network,

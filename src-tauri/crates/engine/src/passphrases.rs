@@ -45,10 +45,14 @@ impl Passphrases {
             return Ok(None);
         };
         let Some(kept) = vault.read(&earlier).await? else {
-            return Ok(None);
+            // Somebody else may have moved it since.
+            let moved = vault.read(&entry).await?;
+            return Ok(moved.map(|kept| Passphrase::new(kept.reveal())));
         };
         vault.write(&entry, &kept).await?;
-        vault.forget(&earlier).await?;
+        if let Err(error) = vault.forget(&earlier).await {
+            tracing::warn!(%error, "an entry that was moved is still there");
+        }
         Ok(Some(Passphrase::new(kept.reveal())))
     }
 

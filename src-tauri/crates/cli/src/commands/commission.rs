@@ -107,11 +107,11 @@ async fn orders(
             None => None,
         };
         orders.push(Order {
+            strength: row.strength(),
             target: Target::Name(row.name),
             serial: row.serial,
             pop: row.pop,
             username: row.username,
-            strength: row.strength,
             network,
             site: site.map(|site| site.name.clone()),
             purpose: wanted.purpose.into(),
@@ -146,7 +146,7 @@ async fn typed(setup: &Setup, device: &str, wanted: &args::Commission) -> Result
             .clone()
             .or_else(|| label.as_ref().and_then(|label| label.serial.clone())),
         pop: label.as_ref().and_then(|label| label.pop.clone()),
-        strength: label.as_ref().and_then(|label| label.strength()),
+        security: label.as_ref().and_then(|label| label.security),
         username: label.and_then(|label| label.username),
         network: None,
     })

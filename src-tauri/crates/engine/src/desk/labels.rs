@@ -183,7 +183,7 @@ impl Worker {
                 pop: row.pop,
                 username: row.username,
                 serial: row.serial,
-                security: None,
+                security: row.security,
             };
             let network = row.network;
             taken.push(self.labels.take(Known { label, network, read }, &taken));

@@ -383,6 +383,8 @@ impl Worker {
         self.generation += 1;
         self.who = Who::Leaving(Leaving::Issuer);
         self.forget_work();
+        // What is read from now on is whoever's comes next.
+        self.worked = None;
         self.renew_cloud();
         self.later(async move { Wake::SignedOut(sign_in.sign_out().await) });
         self.open_engine().await;

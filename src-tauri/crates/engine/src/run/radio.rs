@@ -126,6 +126,9 @@ impl Driver {
             self.set_usable(false, self.parts.clock.now());
         }
         self.reception.rest = Some(Rest::Off(error.clone()));
+        // Whether it hears again shows in a scan that begins anew.
+        self.stop_ears();
+        self.listen_at = Some(self.parts.clock.now() + LISTEN_AGAIN);
         self.show_listening(false, Some(Failure::from(&Fault::Link(error.clone()))));
     }
 

@@ -117,6 +117,16 @@ impl Inner {
         };
         let subject = held.live.as_ref().map(|live| live.session.person.subject.clone());
         let ours = stored.filter(|stored| subject.as_deref().is_none_or(|subject| stored.is_of(subject)));
+        // What belongs to other places is not told to this one's issuer, whoever says that it is the same.
+        if held.live.is_none()
+            && ours
+                .as_ref()
+                .is_some_and(|stored| !stored.is_for(&self.settings.origin))
+        {
+            return Err(SignInError::OtherOrigin {
+                issuer: self.settings.issuer.clone(),
+            });
+        }
         if ours.is_some() {
             self.entries.forget().await.map_err(SignInError::Keyring)?;
         }
