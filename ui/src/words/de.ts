@@ -340,6 +340,8 @@ export const de: Words = {
     superseded:
       'wurde bei einem späteren Einsatz in Betrieb genommen: Nur die befristeten Zugangsdaten von diesem sind noch rückgängig zu machen',
     ofOther: (who) => `gehört zu ${who}: Wählen Sie das Profil`,
+    ofNobodyHere: (issuer) =>
+      `gehört zu einer anderen Organisation (${issuer}), deren Profil hier nicht eingelesen ist`,
     ofUnknown: 'wurde von einem älteren Fieldkey begonnen, das nicht aufgeschrieben hat, für wen',
     choose: (who) => `${who} wählen`,
     adopt: (who) => `Es gehört zu ${who}`,

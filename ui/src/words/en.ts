@@ -339,6 +339,8 @@ export const en = {
     superseded:
       'was commissioned by a later visit: only the temporary credential of this one is to be undone',
     ofOther: (who: string) => `belongs to ${who}: choose that profile`,
+    ofNobodyHere: (issuer: string) =>
+      `belongs to another organisation (${issuer}), whose profile is not imported here`,
     ofUnknown: 'was begun by an older Fieldkey, which did not write down for whom',
     choose: (who: string) => `Choose ${who}`,
     adopt: (who: string) => `It belongs to ${who}`,
