@@ -122,7 +122,9 @@ impl Ledger {
             remains.elsewhere =
                 !remains.superseded && self.others(record).any(|other| other.took_over_from(record));
         }
-        remains.overtaken = self.others(record).any(|other| other.changed_after(record));
+        remains.overtaken = self
+            .others(record)
+            .any(|other| other.changed_after(record) || other.is_unsettled());
         if remains.superseded && !has_claims(&remains) {
             return None;
         }
@@ -280,6 +282,12 @@ impl Record {
         (since || open) && !undone
     }
 
+    /// Whether it changed something, and nobody knows how that came out.
+    fn is_unsettled(&self) -> bool {
+        let undone = matches!(self.end(), Some(OutcomeRecord::Failed { undone: true, .. }));
+        self.last_effect.is_some() && self.done.is_none() && !undone
+    }
+
     /// Whether it changed something after the other began.
     fn changed_after(&self, other: &Self) -> bool {
         self.last_effect.is_some_and(|effect| effect > other.first)
@@ -294,9 +302,10 @@ impl Record {
     }
 }
 
-/// Whether a claim is left that is to be taken back, or may be.
+/// Whether a claim is left that is to be taken back, or may be. One that led to a registration is none any more.
 fn has_claims(remains: &Remains) -> bool {
-    !remains.asked.is_empty() || remains.claim.is_some() || !remains.leftover.is_empty()
+    let claim = remains.claim.is_some() && remains.thing.is_none();
+    !remains.asked.is_empty() || claim || !remains.leftover.is_empty()
 }
 
 /// The serial number that a step is about.

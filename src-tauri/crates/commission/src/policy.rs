@@ -86,7 +86,8 @@ impl Least {
     /// # Errors
     /// [`Fault::Downgraded`] where it offers less.
     pub fn permit(self, offered: &Capabilities) -> Result<(), Fault> {
-        let known = self.strength;
+        // Which nonces a device uses may show in the handshake only; whether it may reuse them is the policy's business.
+        let known = self.strength.min(Strength::ReusedNonces);
         if offered.strength < known && holds(Kind::NoDowngrade) {
             return Err(Fault::Downgraded {
                 known: known.words(),

@@ -8,6 +8,7 @@ use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, VecDeque};
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use crate::claim::CleanupHandle;
 use crate::device::{Identity, IdentityFault, Serial};
@@ -137,7 +138,7 @@ pub(super) struct Context {
     /// Devices of the same name that turned out to be others.
     pub(super) tried: Vec<PeripheralId>,
     /// The search for another device of the same name that is under way.
-    pub(super) searching: Option<CallId>,
+    pub(super) searching: Option<(CallId, Moment)>,
     /// The PoP to use, as the plan or a person said.
     pub(super) pop: Option<Pop>,
     /// Wrong PoPs of this job: rounds over all devices of the name.
@@ -187,8 +188,10 @@ pub(super) struct Context {
     pub(super) left_before: bool,
     /// This job was taken up again after a restart.
     pub(super) recovering: bool,
-    /// Credentials that the device had when the job began.
-    pub(super) known_before: Vec<String>,
+    /// Credentials that the device had when the job began; none where nobody looked then.
+    pub(super) known_before: Option<Vec<String>>,
+    /// Time that was slept through: deadlines do not run in it.
+    pub(super) slept: Duration,
     /// Since it began, the device has come to a credential that it does not know.
     pub(super) works_otherwise: bool,
     /// A later job of the same device is done.
@@ -261,7 +264,8 @@ impl Context {
             stranded: false,
             left_before: false,
             recovering: false,
-            known_before: Vec::new(),
+            known_before: None,
+            slept: Duration::ZERO,
             works_otherwise: false,
             superseded: false,
             left_alone: false,
@@ -450,13 +454,13 @@ impl Context {
             name: self.plan.name.clone(),
             tried,
         });
-        self.searching = Some(call);
+        self.searching = Some((call, self.now + self.plan.limits.radio));
     }
 
     /// How the search for another device of the same name ended. One that was sent wrong PoPs already is passed over: it
     /// is another device's label that would lock it.
     pub(super) fn another(&mut self, call: CallId, found: Option<Namesake>) {
-        if self.searching != Some(call) {
+        if self.searching.is_none_or(|(asked, _)| asked != call) {
             return;
         }
         self.searching = None;
@@ -526,9 +530,20 @@ impl Context {
     /// there when the job began.
     pub(super) fn recall(&mut self, shown: &Snapshot) {
         let thing = shown.thing.as_ref();
+        // Where nobody looked, and no other job did anything with the device, what it has is what it had.
+        let now = || {
+            thing
+                .iter()
+                .flat_map(|thing| thing.active())
+                .map(|own| own.id.clone())
+        };
+        if self.known_before.is_none() && !self.watch.overtaken {
+            self.known_before = Some(now().collect());
+        }
+        let known = self.known_before.clone().unwrap_or_default();
         self.works_otherwise = holds(Kind::TruthFirst)
             && self.recovering
-            && thing.is_some_and(|thing| thing.active().any(|own| !self.known_before.contains(&own.id)));
+            && thing.is_some_and(|thing| thing.active().any(|own| !known.contains(&own.id)));
     }
 
     /// Whether the credential that this job's claim led to may be active.
@@ -623,6 +638,7 @@ impl Context {
         [
             self.link.timeout(),
             self.radio_timeout(),
+            self.searching.map(|(_, end)| end),
             question,
             self.lookup.timeout(limits),
             self.purse.timeout(limits),
@@ -651,6 +667,12 @@ impl Context {
             let asked = self.asked();
             self.close_question();
             self.signals.push_back(Signal::Stop(Fault::Unanswered(asked)));
+        }
+        // A radio that is gone finds nobody, however long it is waited for.
+        if let Some((call, end)) = self.searching
+            && self.now >= end
+        {
+            self.another(call, None);
         }
         self.lapse_cloud();
         self.signals.push_back(Signal::Tick);

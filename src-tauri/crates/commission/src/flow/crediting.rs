@@ -113,6 +113,7 @@ impl Crediting {
         }
         // While somebody thought, another job may have brought the device online.
         if cx.recovering
+            && !cx.off.is_under_way()
             && let Some(serial) = cx.serial().cloned()
         {
             cx.look_afresh(&serial);

@@ -132,6 +132,8 @@ pub struct Remains {
     /// Credentials that were active before the visit and must be off at the end; as the run that began the job saw them,
     /// since what a later one sees may be of another job.
     pub earlier: Vec<String>,
+    /// Whether the run that began the job saw that at all.
+    pub saw_earlier: bool,
     /// The device that the job began with, and whether it was taken up again since.
     pub begun: Option<(PeripheralId, bool)>,
     /// Those of them of which it was asked to switch them off; whether they are only the cloud can say.
@@ -473,6 +475,9 @@ pub enum Step {
         cleanup: CleanupHandle,
         /// When it was issued, by the cloud's clock.
         issued_at: UnixTime,
+        /// It was asked for only to be undone, and no device gets it.
+        #[serde(default, skip_serializing_if = "core::ops::Not::not")]
+        unwanted: bool,
     },
     /// The claim is about to be sent to the device.
     SendingClaim {

@@ -62,8 +62,6 @@ pub(super) enum Start {
 pub struct Job {
     cx: Context,
     state: State,
-    /// Time that was slept through: deadlines do not run in it.
-    slept: Duration,
 }
 
 impl Job {
@@ -132,7 +130,7 @@ impl Job {
 
     /// When [`Job::handle_timeout`] wants to be called.
     pub fn poll_timeout(&self) -> Option<Moment> {
-        self.timeout().map(|at| at + self.slept)
+        self.timeout().map(|at| at + self.cx.slept)
     }
 
     /// The radio can, or cannot, be used from now on. While it cannot, the job waits, and nothing counts as tried.
@@ -146,13 +144,13 @@ impl Job {
 
     /// So long a time, which the clock counted, was slept through. A claim dies in it; everything else waits.
     pub fn slept(&mut self, span: Duration) {
-        self.slept += span;
+        self.cx.slept += span;
         self.cx.age_claim(span);
     }
 
     /// The job's own time, in which nobody sleeps.
     fn awake(&self, now: Moment) -> Moment {
-        Moment::new(now.since_start().saturating_sub(self.slept))
+        Moment::new(now.since_start().saturating_sub(self.cx.slept))
     }
 
     fn timeout(&self) -> Option<Moment> {
@@ -221,7 +219,6 @@ impl Job {
         Self {
             cx,
             state: State::Starting(start),
-            slept: Duration::ZERO,
         }
     }
 
@@ -255,8 +252,13 @@ impl Job {
             Ended::Gatt(result) => cx.gatt(call, result, entropy),
             Ended::Another(found) => cx.another(call, found),
             Ended::IdentityChecked(result) => cx.signals.push_back(Signal::Checked(call, result)),
+            // A claim's life is told by the clock that counts sleep.
+            Ended::Issued(Ok(claim)) => {
+                let claim = cx.awake_claim(claim);
+                cx.cloud_answered(call, Ended::Issued(Ok(claim)));
+            }
             Ended::Snapshot(_)
-            | Ended::Issued(_)
+            | Ended::Issued(Err(_))
             | Ended::Observed(_)
             | Ended::Retired(_)
             | Ended::Deactivated(_)
@@ -296,6 +298,11 @@ impl State {
             // To undo the rest is all that a stop could ask for, and the device is done.
             (Self::Releasing(state), Signal::Stop(_)) if state.is_released() => return self,
             (Self::Starting(start), Signal::Stop(_)) if start.is_done() => return self,
+            (Self::Recalling(state), Signal::Stop(fault)) => {
+                let fault = fault.clone();
+                state.assume_used(cx);
+                return Undoing::enter(cx, fault);
+            }
             (_, Signal::Stop(fault)) => {
                 // Undone with it, lest this job's end passes for the end of what an earlier run left.
                 self.take_over(cx);

@@ -340,6 +340,7 @@ impl Context {
                 up.client.handle(Err(LinkError::Timeout), self.now, entropy);
             }
             Err(error) if error.is_of_radio() => {
+                self.unproven = self.unproven.saturating_sub(1);
                 self.radio_failed();
                 self.link_tries = self.link_tries.saturating_sub(1);
                 self.drop_link(Fault::Link(error));

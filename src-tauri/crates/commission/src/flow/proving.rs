@@ -103,7 +103,7 @@ impl Proving {
                 }
                 // A device that was given settings is the right one, whatever it says now; and a job that is taken up again
                 // turns to no other, which may have come to work for somebody meanwhile.
-                if cx.ever_applied || cx.recovering {
+                if cx.ever_applied || cx.recovering || cx.bound.is_some() {
                     return Self::refused(cx);
                 }
                 cx.find_another();

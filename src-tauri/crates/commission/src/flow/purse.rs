@@ -140,6 +140,15 @@ impl Context {
         }
     }
 
+    /// A claim that came, in the job's own time, in which nobody sleeps.
+    pub(super) fn awake_claim(&self, claim: Claim) -> Claim {
+        Claim {
+            issued: earlier(claim.issued, self.slept),
+            expires: earlier(claim.expires, self.slept),
+            ..claim
+        }
+    }
+
     /// So long was slept through, in which the claim's life went on.
     pub(super) fn age_claim(&mut self, span: Duration) {
         if let Purse::Held(held) = &mut self.purse {
@@ -294,10 +303,10 @@ impl Context {
     }
 
     fn hold(&mut self, key: Uuid, claim: Claim) {
-        self.record_claim(key, &claim);
+        self.record_claim(key, &claim, false);
         self.events.push_back(Event::Claim {
             id: claim.id.clone(),
-            expires: claim.expires,
+            expires: claim.expires + self.slept,
         });
         self.events.push_back(Event::Evidence(Evidence {
             fact: Fact::ClaimIssued {
@@ -321,17 +330,18 @@ impl Context {
     /// A claim that came when nobody wanted it any more.
     pub(super) fn undo_unwanted(&mut self, key: Uuid, claim: Claim) {
         if !self.finished {
-            self.record_claim(key, &claim);
+            self.record_claim(key, &claim, true);
             self.retire(claim.cleanup);
         }
     }
 
-    fn record_claim(&mut self, key: Uuid, claim: &Claim) {
+    fn record_claim(&mut self, key: Uuid, claim: &Claim, unwanted: bool) {
         self.record(Step::Claimed {
             idempotency: Some(key),
             claim: claim.id.clone(),
             cleanup: claim.cleanup.clone(),
             issued_at: claim.issued_at,
+            unwanted,
         });
     }
 }

@@ -50,6 +50,13 @@ impl Recalling {
         }
     }
 
+    /// Nobody can say whether the device used a claim that it was sent: the claim is watched until it is over.
+    pub(super) fn assume_used(&self, cx: &mut Context) {
+        if self.remains.may_be_used() {
+            (cx.applied, cx.ever_applied) = (true, true);
+        }
+    }
+
     pub(super) fn on(self, cx: &mut Context, signal: &Signal) -> State {
         match signal {
             Signal::News => self.advance(cx),
@@ -60,7 +67,10 @@ impl Recalling {
     fn advance(self, cx: &mut Context) -> State {
         let shown = match cx.known(&self.serial) {
             None => return State::Recalling(self),
-            Some(Err(fault)) => return Undoing::enter(cx, fault),
+            Some(Err(fault)) => {
+                self.assume_used(cx);
+                return Undoing::enter(cx, fault);
+            }
             Some(Ok(shown)) => shown,
         };
         cx.settle_switching_off(shown.thing.as_ref());
@@ -79,6 +89,11 @@ impl Recalling {
 
 /// Goes on from what is known now.
 fn go_on(cx: &mut Context, remains: Remains, has_claim: bool) -> State {
+    // It got the claim in a network, and works by that or by something else: the cloud says which.
+    let used = remains.may_be_used() && (cx.works_otherwise || cx.watch.is_registered());
+    if used {
+        (cx.applied, cx.ever_applied) = (true, true);
+    }
     if cx.only_undo {
         return Undoing::enter(cx, Fault::Cancelled(None));
     }
@@ -92,19 +107,13 @@ fn go_on(cx: &mut Context, remains: Remains, has_claim: bool) -> State {
         }
         (Some(_), _) => Undoing::enter(cx, Fault::NotSeenOnline),
         // It works, by this job's claim or by something else: the cloud says which, and the device is left alone.
-        (None, true) if cx.works_otherwise => {
+        (None, true) if cx.works_otherwise || used => {
             cx.enter(Stage::Joining);
             Enrolling::watch(cx, Fault::AlreadyCommissioned)
         }
         (None, true) => {
             cx.enter(Stage::Joining);
             Joining::lost(cx, Fault::Link(LinkError::NotConnected))
-        }
-        // It got the claim in a network, and works by that or by something else.
-        (None, false) if remains.sent && (cx.works_otherwise || cx.watch.is_registered()) => {
-            (cx.applied, cx.ever_applied) = (true, true);
-            cx.enter(Stage::Joining);
-            Enrolling::watch(cx, Fault::AlreadyCommissioned)
         }
         (None, false) => {
             cx.retire_remains();
@@ -123,7 +132,7 @@ pub(super) fn take_over(cx: &mut Context, remains: &Remains) -> bool {
     }
     cx.reclaim_remains(remains);
     cx.bound.clone_from(&remains.identity);
-    cx.known_before.clone_from(&remains.earlier);
+    cx.known_before = remains.saw_earlier.then(|| remains.earlier.clone());
     cx.off
         .recall(&remains.earlier, &remains.switching_off, &remains.off);
     cx.off.thing.clone_from(&remains.off_thing);

@@ -56,6 +56,7 @@ impl Remains {
                 if self.begun.as_ref().is_some_and(|(_, again)| *again) {
                     return;
                 }
+                self.saw_earlier = true;
                 self.earlier = snapshot
                     .thing
                     .iter()
@@ -72,9 +73,19 @@ impl Remains {
             Step::Unclaimed { idempotency } => self.asked.retain(|key| key != idempotency),
             Step::Claimed {
                 idempotency,
+                cleanup,
+                unwanted: true,
+                ..
+            } => {
+                self.asked.retain(|key| Some(*key) != *idempotency);
+                self.leftover.push(cleanup.clone());
+            }
+            Step::Claimed {
+                idempotency,
                 claim,
                 cleanup,
                 issued_at,
+                unwanted: false,
             } => {
                 let last = self.asked.last().copied();
                 self.asked.retain(|key| Some(*key) != idempotency.or(last));

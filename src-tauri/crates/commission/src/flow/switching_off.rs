@@ -164,6 +164,7 @@ impl Context {
             Err(error) => {
                 if error.is_unclear() {
                     self.off.unclear.insert(asked.into());
+                    self.lookup.stale();
                 }
                 if self.off.withdrawn {
                     self.off.attempt.end();

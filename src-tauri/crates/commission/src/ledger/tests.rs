@@ -55,6 +55,7 @@ fn identified(serial: &str, key: u8) -> Step {
 
 fn claimed(number: u8) -> Step {
     Step::Claimed {
+        unwanted: false,
         idempotency: None,
         claim: ClaimId(handle(number)),
         cleanup: CleanupHandle(handle(number)),

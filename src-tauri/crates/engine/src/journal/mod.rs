@@ -323,6 +323,7 @@ mod tests {
         let cleanup = |number| CleanupHandle(format!("/v1/claims/{number}/retire"));
         let claimed = |number| Step::Claimed {
             idempotency: None,
+            unwanted: false,
             claim: ClaimId(format!("clm_{number}")),
             cleanup: cleanup(number),
             issued_at: UnixTime(1000),

@@ -110,6 +110,8 @@ impl Site {
         else {
             return;
         };
+        // As the cloud has it: a job counts in a time of its own, in which nobody sleeps.
+        let claim = issued.claim.clone();
         let at = |wait| joined_at.max(claim.issued) + wait;
         let alive_at = |moment: Moment, retired: bool| !retired && moment < claim.expires;
         let told = |fact, moment| Evidence {

@@ -421,15 +421,15 @@ fn a_namesake_that_was_sent_wrong_codes_already_is_not_sent_another() {
     let none = |_, _: &GattTable| Err(Fault::WrongPop);
     let mut cx = Context::new(plan, Box::new(none));
     cx.find_another();
-    let call = cx.searching.unwrap();
+    let (call, _) = cx.searching.unwrap();
     let other = PeripheralId("radio-2".into());
     let namesake = |wrong_pops| Namesake {
         peripheral: other.clone(),
         wrong_pops,
     };
     cx.another(call, Some(namesake(2)));
-    assert!(cx.tried.contains(&other) && cx.searching.is_some_and(|next| next != call));
-    let call = cx.searching.unwrap();
+    assert!(cx.tried.contains(&other) && cx.searching.is_some_and(|(next, _)| next != call));
+    let (call, _) = cx.searching.unwrap();
     cx.another(call, Some(namesake(1)));
     assert_eq!(cx.searching, None);
 }

@@ -50,6 +50,7 @@ fn claiming(number: u8) -> Step {
 
 fn claimed(number: u8) -> Step {
     Step::Claimed {
+        unwanted: false,
         idempotency: Some(key(number.into())),
         claim: claim(number),
         cleanup: cleanup(number),
@@ -210,6 +211,7 @@ fn a_crash_after_each_step_leaves_what_may_have_happened() {
     let seen = Remains {
         before: Some(before),
         earlier: vec!["old".into()],
+        saw_earlier: true,
         ..identified.clone()
     };
     let asked = Remains {
