@@ -171,6 +171,7 @@ fn applied(client: Option<&str>) -> Vec<Step> {
         started(client),
         identified(),
         Step::Claimed {
+            unwanted: false,
             idempotency: None,
             claim: ClaimId("clm_1".into()),
             cleanup: CleanupHandle("/v1/claims/clm_1/retire".into()),
