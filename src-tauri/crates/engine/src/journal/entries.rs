@@ -111,15 +111,15 @@ pub(super) fn jobs_of_several_claims(connection: &Connection) -> Result<BTreeSet
     Ok(first.into_iter().map(|entry| entry.job).collect())
 }
 
-/// All entries of these jobs; of all others what tells their device, and, as far as it is later than the beginning of the
-/// first of these, what they changed and how they ended. In order.
+/// All entries of these jobs; of all others what tells their device and their end, and, as far as it is later than the
+/// beginning of the first of these, what they changed. In order.
 pub(super) fn for_ledger(connection: &Connection, open: &[JobId]) -> Result<Vec<JournalEntry>, JournalError> {
     let open = serde_json::to_string(open).map_err(|error| JournalError::Storage(error.to_string()))?;
     let which = "WHERE job IN (SELECT value FROM json_each(?1))
-                 OR (json_array_length(?1) > 0 AND step ->> 'step' IN ('started', 'identified', 'claiming'))
+                 OR (json_array_length(?1) > 0 AND step ->> 'step' IN ('started', 'identified', 'claiming', 'claimed', 'finished'))
                  OR (number > (SELECT min(number) FROM entries WHERE job IN (SELECT value FROM json_each(?1)))
-                     AND (step ->> 'step' IN ('finished', 'sending-claim', 'claim-committed', 'applying', 'resetting',
-                                              'deactivating', 'releasing')
+                     AND (step ->> 'step' IN ('sending-claim', 'claim-committed', 'applying', 'resetting', 'deactivating',
+                                              'releasing')
                           OR step ->> '$.evidence.fact' = 'registered'))
                  ORDER BY number";
     select(connection, which, &[&open])

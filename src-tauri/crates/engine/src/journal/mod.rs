@@ -276,6 +276,46 @@ mod tests {
         assert_eq!(steps, [at_a_site, started()]);
     }
 
+    /// What another job did with a device counts for an open one, though that other one has an end.
+    #[tokio::test]
+    async fn what_settled_jobs_changed_is_known_to_the_ledger_as_if_all_entries_were_read() {
+        let dir = tempfile::tempdir().unwrap();
+        let journal = open(&dir);
+        let claiming = Step::Claiming {
+            idempotency: Uuid::from_u128(7),
+            serial: commission::device::Serial::new("SN-1").unwrap(),
+        };
+        let failed = finished(OutcomeRecord::Failed {
+            stage: Stage::Joining,
+            fault: FaultRecord {
+                code: "x".into(),
+                detail: String::new(),
+            },
+            undone: true,
+        });
+        let steps = [
+            (1, started()),
+            (1, claiming.clone()),
+            (1, Step::Applying),
+            (2, started()),
+            (2, claiming),
+            (2, Step::Applying),
+            (2, Step::Resetting),
+            (2, failed),
+        ];
+        for (number, step) in &steps {
+            journal.append(job(*number), "ann", step).await.unwrap();
+        }
+        let whole = commission::ledger::Ledger::of(steps.map(|(number, step)| (job(number), step)));
+        let read = journal.ledger().await.unwrap();
+        let remains = |ledger: &commission::ledger::Ledger| {
+            let open = ledger.open_job(job(1)).unwrap();
+            (open.remains, open.superseded_by)
+        };
+        assert!(remains(&whole).0.overtaken);
+        assert_eq!(remains(&read), remains(&whole));
+    }
+
     #[tokio::test]
     async fn jobs_come_newest_first_and_unfinished_ones_oldest_first() {
         let dir = tempfile::tempdir().unwrap();

@@ -417,3 +417,43 @@ fn only_an_end_with_everything_settled_leaves_nothing() {
         assert!(left.applied && left.claim.is_some());
     }
 }
+
+#[test]
+fn a_claim_that_was_asked_for_only_to_be_undone_takes_no_others_place() {
+    let unwanted = match claimed(1) {
+        Step::Claimed {
+            idempotency,
+            claim,
+            cleanup,
+            issued_at,
+            ..
+        } => Step::Claimed {
+            idempotency,
+            claim,
+            cleanup,
+            issued_at,
+            unwanted: true,
+        },
+        other => panic!("{other:?}"),
+    };
+    let steps = [
+        claiming(1),
+        claiming(2),
+        claimed(2),
+        Step::SendingClaim { claim: claim(2) },
+        Step::Applying,
+        unwanted,
+        Step::Retired { cleanup: cleanup(1) },
+    ];
+    let left = left_after(&steps);
+    assert_eq!(left.claim, Some((claim(2), cleanup(2))));
+    assert_eq!((left.sent, left.leftover, left.retired), (true, vec![], None));
+    // One that could not be undone stays known, also of a job that is done.
+    let before_retired = steps.len() - 1;
+    let done = finished(OutcomeRecord::Done {
+        thing: None,
+        principal: "new".into(),
+    });
+    let steps: Vec<Step> = steps.into_iter().take(before_retired).chain([done]).collect();
+    assert_eq!(left_after(&steps).leftover, [cleanup(1)]);
+}

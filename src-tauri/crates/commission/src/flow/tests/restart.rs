@@ -551,3 +551,24 @@ fn a_job_runs_without_a_batch() {
     job.handle(Input::Ended(call, Ended::Recorded), now, &mut entropy);
     assert!(matches!(job.poll_action(), Some((_, Action::Snapshot { .. }))) || job.poll_timeout().is_some());
 }
+
+#[test]
+fn a_visit_that_died_before_anybody_looked_is_gone_on_with() {
+    for purpose in [Purpose::Service, Purpose::Transfer] {
+        let (mut site, mut plan, device) = Site::one();
+        plan.purpose = purpose;
+        let mut thing = bare("FK-0001");
+        thing.principals = vec![Principal {
+            id: "old".into(),
+            status: PrincipalStatus::Active,
+        }];
+        site.cloud.things.insert("FK-0001".into(), thing);
+        site.start(plan.clone(), device);
+        site.run_while(|site| count_of(site, Kind::Open) == 0);
+        site.crash(true);
+        let remains = Remains::of(&site.post().recorded);
+        assert_eq!(remains.before, None);
+        site.revive(plan, |plan, dialects| Job::resume(plan, remains, dialects));
+        done(&site.run());
+    }
+}
