@@ -178,7 +178,9 @@ describe('unfinished jobs of an earlier run', () => {
       }),
     );
     expect(screen.getByText('belongs to Harbour Works', { exact: false })).toBeTruthy();
-    expect(screen.getByText('(https://id.example), whose profile is not imported here', { exact: false })).toBeTruthy();
+    expect(
+      screen.getByText('(https://id.example), whose profile is not imported here', { exact: false }),
+    ).toBeTruthy();
     expect(screen.getByRole('button', { name: 'Resume 1 device' })).toBeTruthy();
     expect(screen.queryByRole('button', { name: 'Resume B' })).toBeNull();
     expect(screen.queryByRole('button', { name: 'Undo C' })).toBeNull();
