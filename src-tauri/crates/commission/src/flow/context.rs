@@ -427,8 +427,8 @@ impl Context {
 
     /// The serial that is known for now: the proven one before that of the label.
     pub(super) fn serial(&self) -> Option<&Serial> {
-        self.identity
-            .as_ref()
+        let proven = self.identity.as_ref().or(self.bound.as_ref());
+        proven
             .map(|identity| &identity.serial)
             .or(self.plan.serial.as_ref())
     }

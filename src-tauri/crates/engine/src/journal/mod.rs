@@ -306,9 +306,9 @@ mod tests {
         for (number, step) in &steps {
             journal.append(job(*number), "ann", step).await.unwrap();
         }
-        let whole = commission::ledger::Ledger::of(steps.map(|(number, step)| (job(number), step)));
+        let whole = Ledger::of(steps.map(|(number, step)| (job(number), step)));
         let read = journal.ledger().await.unwrap();
-        let remains = |ledger: &commission::ledger::Ledger| {
+        let remains = |ledger: &Ledger| {
             let open = ledger.open_job(job(1)).unwrap();
             (open.remains, open.superseded_by)
         };
