@@ -149,18 +149,6 @@ impl Worker {
         let matches = self.matches(&around);
         let heard = |id: &PeripheralId| around.nearby.iter().find(|heard| heard.peripheral == *id);
         let mut used = self.labels_in_use(&around);
-        used.extend(matches.values());
-        // Of each name, how many devices may have any of its labels.
-        let mut unmatched: BTreeMap<&str, usize> = BTreeMap::new();
-        for device in around
-            .nearby
-            .iter()
-            .filter(|device| !matches.contains_key(&device.peripheral))
-        {
-            *unmatched
-                .entry(device.name.as_deref().unwrap_or_default())
-                .or_default() += 1;
-        }
         let mut chosen: Vec<Chosen> = Vec::with_capacity(devices.len());
         // By name, those that have no label yet.
         let mut open: BTreeMap<String, Vec<usize>> = BTreeMap::new();
@@ -200,8 +188,7 @@ impl Worker {
                 .map(|(id, _)| id)
                 .filter(|id| !used.contains(id))
                 .collect();
-            let candidates = unmatched.get(name.as_str()).copied().unwrap_or_default();
-            if labels.len() > places.len() || candidates > places.len() {
+            if labels.len() > places.len() {
                 continue;
             }
             for (place, label) in places.into_iter().zip(labels) {
