@@ -125,10 +125,13 @@ impl Driver {
             tracing::info!(%error, "jobs rest until there is a radio again");
             self.set_usable(false, self.parts.clock.now());
         }
+        if self.reception.trouble().is_none() {
+            // Whether it hears again shows in a scan that begins anew. Put off once only: the same trouble is seen at
+            // each look until such a scan, and one put off each time would never come.
+            self.stop_ears();
+            self.listen_at = Some(self.parts.clock.now() + LISTEN_AGAIN);
+        }
         self.reception.rest = Some(Rest::Off(error.clone()));
-        // Whether it hears again shows in a scan that begins anew.
-        self.stop_ears();
-        self.listen_at = Some(self.parts.clock.now() + LISTEN_AGAIN);
         self.show_listening(false, Some(Failure::from(&Fault::Link(error.clone()))));
     }
 
