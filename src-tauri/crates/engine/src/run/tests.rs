@@ -54,6 +54,9 @@ impl Radio for SharedAir {
         if self.0.off.load(Ordering::SeqCst) {
             return Err(LinkError::AdapterOff);
         }
+        self.0
+            .state
+            .send_if_modified(|state| state.trouble.take().is_some());
         let take = |busy: usize| busy.checked_sub(1);
         let (set, read) = (Ordering::SeqCst, Ordering::SeqCst);
         if self.0.busy.fetch_update(set, read, take).is_ok() {

@@ -17,9 +17,12 @@ impl Bench {
         self.air.state.send_modify(|state| state.hears = hears);
     }
 
-    /// The adapter goes off, with its scan.
+    /// The adapter goes off, with its scan, and says so until one begins anew.
     fn switch_off(&self) {
         self.air.off.store(true, Ordering::SeqCst);
+        self.air
+            .state
+            .send_modify(|state| state.trouble = Some(LinkError::AdapterOff));
         self.air.listener.lock().unwrap().take();
     }
 
